@@ -1,0 +1,102 @@
+"""Arms together: nets of one shape, for several settings and seeds, trained as one with stacked parameters."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from labkit.machine import local_seed
+
+
+class Arms:
+    """A stack of `arms` x `seeds` nets of one shape that are called, differentiated and stepped in one go.
+
+    `make()` builds one net. It is called under each seed, and the arms of a seed start from the same weights, so that
+    differences between arms are paired by seed. A call takes tensors (arms, seeds, ...), where 1 stands for 'the same
+    for all', and returns tensors (arms, seeds, ...); inside, each net sees the trailing dimensions only.
+
+        net = Arms(lambda: nn.Linear(4, 2), arms=3, seeds=(0, 1))
+        net(torch.randn(1, 1, 8, 4)).shape            # (3, 2, 8, 2)
+
+    A stacked Adam or SGD step equals the separate steps, since both work element by element; gradient clipping by norm
+    does not. Modules that change buffers in the forward pass (BatchNorm's running statistics) are not supported by vmap.
+
+    Source: torch.func, 'model ensembling'.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], nn.Module],
+        *,
+        arms: int = 1,
+        seeds: Sequence[int] = (0,),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if arms < 1 or not seeds:
+            raise ValueError(f"{arms} arms and {len(seeds)} seeds: at least one of each is needed")
+        nets = []
+        for seed in seeds:
+            with local_seed(seed):
+                nets.append(make())
+        self.seeds, self.lead = tuple(seeds), (arms, len(seeds))
+        self.device = torch.device(device)
+        params, buffers = stack_module_state([copy.deepcopy(net) for _ in range(arms) for net in nets])  # type: ignore[arg-type]
+        self._params = {k: v.detach().to(device).requires_grad_(v.requires_grad) for k, v in params.items()}
+        self._buffers = {k: v.to(device) for k, v in buffers.items()}
+        self._template = nets[0]
+        self._skeleton = copy.deepcopy(nets[0]).to("meta")
+        self._call = vmap(self._one, in_dims=0, randomness="different")
+
+    def _one(self, params: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Tensor:
+        return functional_call(self._skeleton, (params, buffers), inputs)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Run every net on its own slice: (arms | 1, seeds | 1, ...) -> (arms, seeds, ...)."""
+        flat = []
+        for x in inputs:
+            if x.ndim < 2 or any(n not in (1, m) for n, m in zip(x.shape[:2], self.lead, strict=True)):
+                raise ValueError(
+                    f"an input has shape {tuple(x.shape)}: it must begin with (arms, seeds) = {self.lead}, or 1 in their place"
+                )
+            flat.append(x.expand(*self.lead, *x.shape[2:]).flatten(0, 1))
+        out = self._call(self._params, self._buffers, *flat)
+        if isinstance(out, Tensor):
+            return out.unflatten(0, self.lead)
+        return type(out)(part.unflatten(0, self.lead) for part in out)
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The stacked parameters, each (arms * seeds, ...), for an optimiser."""
+        return iter(self._params.values())
+
+    def train(self, mode: bool = True) -> Arms:
+        """Switch dropout and the like on or off."""
+        self._skeleton.train(mode)
+        return self
+
+    def eval(self) -> Arms:
+        """Switch to evaluation mode."""
+        return self.train(False)
+
+    def net(self, arm: int = 0, seed: int = 0) -> nn.Module:
+        """A plain module with a copy of the weights of one arm and one seed (both are positions)."""
+        index = range(self.lead[0])[arm] * self.lead[1] + range(self.lead[1])[seed]
+        one = copy.deepcopy(self._template).to(self.device)
+        one.load_state_dict({k: v[index].detach() for k, v in {**self._params, **self._buffers}.items()})
+        return one.train(self._skeleton.training)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Stacked parameters and buffers by name."""
+        return {**{k: v.detach() for k, v in self._params.items()}, **self._buffers}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy stacked parameters and buffers in place, so that an optimiser keeps its hold on them."""
+        mine = {**self._params, **self._buffers}
+        if set(mine) != set(state):
+            raise ValueError(f"these weights are of another net: they differ in {sorted(set(mine) ^ set(state))}")
+        with torch.no_grad():
+            for name, value in mine.items():
+                value.copy_(state[name])

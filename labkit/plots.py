@@ -1,0 +1,101 @@
+"""Figures that labs share. Every function takes `ax=None` and returns the axes; nothing global is changed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+#: Okabe-Ito, safe for colour-blind readers, in the order in which arms take them
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def figure(rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 3.4, **options: Any) -> tuple[Any, Any]:
+    """Make a figure of `rows` x `columns` axes of a size (inches, each), laid out without overlap.
+
+    It belongs to no global state, so it is shown only by `lab.show`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(fig)
+    return fig, fig.subplots(rows, columns, **options)
+
+
+def display_figure(fig: Any, *, alt: str, dpi: int = 80) -> None:
+    """Display a figure as PNG at twice `dpi`, with its alternative text and its size, so that no page jumps on loading."""
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=2 * dpi, facecolor="white")
+    width, height = (round(inches * dpi) for inches in fig.get_size_inches())
+    display(
+        {"image/png": buffer.getvalue(), "text/plain": alt},
+        metadata={"image/png": {"alt": alt, "width": width, "height": height}},
+        raw=True,
+    )
+    fig.clear()
+
+
+def _axes(ax: Any) -> Any:
+    return figure()[1] if ax is None else ax
+
+
+def image_grid(images: Any, *, columns: int, ax: Any = None, titles: Sequence[str] = (), gap: int = 1, vmax: float = 1.0) -> Any:
+    """Draw images (N, C, H, W) or (N, H, W), 0..vmax, as one grid, row by row; `titles` name the rows on the left."""
+    x = torch.as_tensor(images).detach().cpu().float()
+    x = x.unsqueeze(1) if x.ndim == 3 else x
+    n, c, h, w = x.shape
+    rows = -(-n // columns)
+    canvas = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, c))
+    for i, image in enumerate((x / vmax).clamp(0, 1).permute(0, 2, 3, 1).numpy()):
+        top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
+        canvas[top : top + h, left : left + w] = image
+    ax = _axes(ax)
+    ax.imshow(canvas.squeeze(-1) if c == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([(h + gap) * r + h / 2 for r in range(rows)] if titles else [], list(titles) or None)
+    ax.tick_params(length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
+    return ax
+
+
+def band_line(x: Any, values: Any, *, ax: Any = None, label: str = "", arm: int = 0, **options: Any) -> Any:
+    """Draw the mean over seeds with a band of one standard deviation; values is (points, seeds)."""
+    ax, y = _axes(ax), np.asarray(values, dtype=float)
+    mean, sd = y.mean(1), y.std(1, ddof=1) if y.shape[1] > 1 else np.zeros(len(y))
+    colour, style = COLOURS[arm % len(COLOURS)], STYLES[arm % len(STYLES)]
+    ax.plot(x, mean, color=colour, linestyle=style, label=label, **options)
+    ax.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.2, linewidth=0)
+    return ax
+
+
+def arm_bars(values: Any, arms: Sequence[str], *, ax: Any = None, colours: Sequence[int] | None = None) -> Any:
+    """Draw one bar an arm at the mean over seeds, and every seed as a dot; values is (arms, seeds)."""
+    ax, y = _axes(ax), np.asarray(values, dtype=float)
+    for i, row in enumerate(y):
+        colour = COLOURS[(colours[i] if colours is not None else i) % len(COLOURS)]
+        ax.bar(i, row.mean(), color=colour, alpha=0.55, width=0.7)
+        ax.plot(i + np.linspace(-0.2, 0.2, len(row)) * (len(row) > 1), row, "o", color=colour, mec="black", mew=0.5, ms=4)
+    ax.set_xticks(range(len(arms)), list(arms))
+    return ax
+
+
+def heat_map(values: Any, *, rows: Sequence[str], columns: Sequence[str], ax: Any = None, fmt: str = "{:.2f}", **options: Any) -> Any:
+    """Draw a matrix with its numbers written in, in viridis."""
+    ax, x = _axes(ax), np.asarray(values, dtype=float)
+    shown = ax.imshow(x, cmap="viridis", aspect="auto", **options)
+    low, high = shown.get_clim()
+    for (r, c), v in np.ndenumerate(x):
+        dark = (v - low) / ((high - low) or 1) < 0.6
+        ax.text(c, r, fmt.format(v), ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    ax.set_xticks(range(len(columns)), list(columns))
+    ax.set_yticks(range(len(rows)), list(rows))
+    return ax

@@ -1,0 +1,114 @@
+"""Public sets that are downloaded: through torchvision's own classes wherever it has one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from labkit import files
+from labkit.sets import Images
+
+
+class DamagedData(RuntimeError):
+    """A data file is truncated or corrupt, or is not the official one."""
+
+
+def mnist(split: str) -> Images:
+    """MNIST, 28x28 grey: 60,000 train and 10,000 test images. Source: LeCun et al. 1998; CC BY-SA 3.0."""
+    return _idx("MNIST", split, tuple("0123456789"))
+
+
+def fashion_mnist(split: str) -> Images:
+    """Fashion-MNIST, 28x28 grey: 60,000 train and 10,000 test images. Source: Xiao et al. 2017, arXiv:1708.07747; MIT."""
+    names = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+    return _idx("FashionMNIST", split, names)
+
+
+def public_status() -> list[tuple[str, str, Path]]:
+    """State of each public set: (name, 'here' | 'damaged' | 'absent', the folder where it is or belongs)."""
+    rows = []
+    for name in ("MNIST", "FashionMNIST"):
+        kind = _torchvision(name)
+        states = []
+        for url, md5 in kind.resources:
+            found = _find(name, url)
+            states.append("absent" if found is None else "here" if _intact(found, md5) else "damaged")
+        state = "damaged" if "damaged" in states else "absent" if "absent" in states else "here"
+        first = _find(name, kind.resources[0][0])
+        rows.append((name, state, first.parent if first else _folder(name)))
+    return rows
+
+
+def _torchvision(name: str) -> Any:
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def _folder(name: str) -> Path:
+    return files.home() / "data" / "public" / name / "raw"
+
+
+def _find(name: str, url: str) -> Path | None:
+    file = url.rsplit("/", 1)[-1]
+    return next((f for root in files.data_dirs() if (f := root / name / "raw" / file).is_file()), None)
+
+
+def _intact(path: Path, md5: str) -> bool:
+    from torchvision.datasets.utils import check_integrity
+
+    return check_integrity(str(path), md5)
+
+
+def _idx(name: str, split: str, class_names: tuple[str, ...]) -> Images:
+    digests = []
+    for url, md5 in _torchvision(name).resources:
+        found = _find(name, url)
+        if found is None:
+            files.require_network(f"{name} ({url.rsplit('/', 1)[-1]})", _folder(name) / url.rsplit("/", 1)[-1])
+        elif not _intact(found, md5):
+            raise DamagedData(f"{found} is truncated or not the official file (md5 should be {md5}): delete it and load again")
+        digests.append(md5)
+    pixels, labels = _read_idx(name, split, tuple(digests))
+    return Images(
+        pixels=torch.from_numpy(pixels).unsqueeze(1),
+        labels=torch.from_numpy(labels).long(),
+        class_names=class_names,
+        name={"MNIST": "mnist", "FashionMNIST": "fashion_mnist"}[name],
+        split=split,
+        provenance=f"torchvision.datasets.{name}",
+    )
+
+
+@files.cached
+def _read_idx(name: str, split: str, digests: tuple[str, ...]) -> Any:
+    """Let torchvision unpack the archives in a folder that is thrown away, so that LABKIT_DATA is never written to.
+
+    `digests` are the md5 sums of the archives: they key the cache.
+    """
+    kind = _torchvision(name)
+    files.cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=files.cache_dir(), prefix=".unpack-") as folder:
+        raw = Path(folder) / name / "raw"
+        raw.mkdir(parents=True)
+        for url, _ in kind.resources:
+            found = _find(name, url)
+            if found is not None:
+                shutil.copy(found, raw)
+        try:
+            dataset = kind(folder, train=split == "train", download=True)
+        except (RuntimeError, OSError) as error:
+            where = _folder(name)
+            raise files.OfflineError(
+                f"{name} could not be downloaded ({error}): connect to the network, or put its four .gz files into {where}"
+            ) from error
+        for url, _ in kind.resources:  # keep what was downloaded, so that it is fetched once
+            file = url.rsplit("/", 1)[-1]
+            if _find(name, url) is None:
+                with files.atomic_write(_folder(name) / file) as spare:
+                    shutil.copy(raw / file, spare)
+        return dataset.data.numpy(), dataset.targets.numpy()

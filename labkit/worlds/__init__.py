@@ -1,0 +1,1 @@
+"""Embedded worlds: sets that need no download, one module each."""
