@@ -39,9 +39,7 @@ def home() -> Path:
         for folder in (start, *start.parents):
             if (folder / "notebooks" / "expected.toml").is_file():
                 return folder.resolve()
-    raise FileNotFoundError(
-        f"no workbook found above {Path.cwd()}: change into its folder, or set LABKIT_HOME to it"
-    )
+    raise FileNotFoundError(f"no workbook found above {Path.cwd()}: change into its folder, or set LABKIT_HOME to it")
 
 
 def data_dirs() -> list[Path]:

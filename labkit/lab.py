@@ -38,7 +38,8 @@ def open_lab(name: str, *, profile: str | None = None, seed: int | None = None, 
     profile = profile or os.environ.get("LABKIT_PROFILE") or "tiny"
     if profile not in PROFILES:
         raise ValueError(
-            f"profile {profile!r} is unknown: use 'tiny', 'laptop' or 'full' (set LABKIT_PROFILE, or open_lab(..., profile='tiny'))"
+            f"profile {profile!r} is unknown: use 'tiny', 'laptop' or 'full' "
+            "(set LABKIT_PROFILE, or open_lab(..., profile='tiny'))"
         )
     word = os.environ.get("LABKIT_SEED") or "0"
     if seed is None and not word.isdigit():
@@ -74,7 +75,9 @@ class Lab:
             raise ValueError(f"{len(rows)} settings at once: keep to {MAX_SETTINGS}, beside the experiment they rule")
         for name, row in rows.items():
             if isinstance(row, tuple) and len(row) != len(PROFILES):
-                raise ValueError(f"setting {name!r} has {len(row)} values: give (tiny, laptop, full), or a list if it is one value")
+                raise ValueError(
+                    f"setting {name!r} has {len(row)} values: give (tiny, laptop, full), or a list if it is one value"
+                )
         column = PROFILES.index(self.profile)
         chosen = {name: row[column] if isinstance(row, tuple) else row for name, row in rows.items()}
         return make_dataclass("Settings", list(chosen), frozen=True)(**chosen)

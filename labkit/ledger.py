@@ -30,9 +30,7 @@ class Verdict:
     numbers: str
 
 
-def judge(
-    values: Any, *, at_least: float | None = None, at_most: float | None = None, deterministic: bool = False
-) -> Verdict:
+def judge(values: Any, *, at_least: float | None = None, at_most: float | None = None, deterministic: bool = False) -> Verdict:
     """Judge a quantity, measured once a seed, against a threshold.
 
     'holds' if the whole 95 % t interval of the mean lies on the right side of the threshold, 'does not hold' if it lies
@@ -51,9 +49,8 @@ def judge(
     x = np.atleast_1d(np.asarray(values, dtype=float))
     if x.ndim != 1 or not len(x):
         raise ValueError(f"a claim needs one number a seed, got shape {x.shape}: take the difference of two arms first")
-    asked = " and ".join(
-        [f"at least {at_least:g}"] * (at_least is not None) + [f"at most {at_most:g}"] * (at_most is not None)
-    )
+    bounds = [("at least", at_least), ("at most", at_most)]
+    asked = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
     if not np.isfinite(x).all():
         return Verdict(NOT_MEASURED, f"{int((~np.isfinite(x)).sum())} of {len(x)} values are not finite; asked: {asked}")
     mean = float(x.mean())

@@ -47,7 +47,9 @@ def _axes(ax: Any) -> Any:
     return figure()[1] if ax is None else ax
 
 
-def image_grid(images: Any, *, columns: int, ax: Any = None, titles: Sequence[str] = (), gap: int = 1, vmax: float = 1.0) -> Any:
+def image_grid(
+    images: Any, *, columns: int, ax: Any = None, titles: Sequence[str] = (), gap: int = 1, vmax: float = 1.0
+) -> Any:
     """Draw images (N, C, H, W) or (N, H, W), 0..vmax, as one grid, row by row; `titles` name the rows on the left."""
     x = torch.as_tensor(images).detach().cpu().float()
     x = x.unsqueeze(1) if x.ndim == 3 else x
@@ -88,7 +90,9 @@ def arm_bars(values: Any, arms: Sequence[str], *, ax: Any = None, colours: Seque
     return ax
 
 
-def heat_map(values: Any, *, rows: Sequence[str], columns: Sequence[str], ax: Any = None, fmt: str = "{:.2f}", **options: Any) -> Any:
+def heat_map(
+    values: Any, *, rows: Sequence[str], columns: Sequence[str], ax: Any = None, fmt: str = "{:.2f}", **options: Any
+) -> Any:
     """Draw a matrix with its numbers written in, in viridis."""
     ax, x = _axes(ax), np.asarray(values, dtype=float)
     shown = ax.imshow(x, cmap="viridis", aspect="auto", **options)
@@ -98,4 +102,20 @@ def heat_map(values: Any, *, rows: Sequence[str], columns: Sequence[str], ax: An
         ax.text(c, r, fmt.format(v), ha="center", va="center", color="white" if dark else "black", fontsize=8)
     ax.set_xticks(range(len(columns)), list(columns))
     ax.set_yticks(range(len(rows)), list(rows))
+    return ax
+
+
+def diagram(nodes: dict[str, tuple[float, float, str, int]], arrows: Sequence[str], *, ax: Any = None) -> Any:
+    """Draw boxes joined by arrows: nodes are name -> (x, y, text, colour number), arrows are 'from to'."""
+    ax, boxes = _axes(ax), {}
+    for name, (x, y, text, colour) in nodes.items():
+        style = {"boxstyle": "round,pad=0.45", "facecolor": COLOURS[colour % len(COLOURS)] + "33", "edgecolor": "black"}
+        boxes[name] = ax.text(x, y, text, ha="center", va="center", fontsize=10, bbox=style).get_bbox_patch()
+    for arrow in arrows:
+        start, end = arrow.split()
+        style = {"arrowstyle": "-|>", "color": "black", "lw": 1.2, "patchA": boxes[start], "patchB": boxes[end]}
+        ax.annotate("", xy=nodes[end][:2], xytext=nodes[start][:2], arrowprops={**style, "shrinkA": 2, "shrinkB": 2})
+    xs, ys = [n[0] for n in nodes.values()], [n[1] for n in nodes.values()]
+    ax.set(xlim=(min(xs) - 0.8, max(xs) + 0.8), ylim=(min(ys) - 0.5, max(ys) + 0.5))
+    ax.axis("off")
     return ax

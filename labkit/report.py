@@ -130,9 +130,13 @@ def _notes(values: dict[str, Any]) -> list[str]:
     notes = []
     if values["calibration"]:
         c = values["calibration"]
-        notes.append(f"Bands: mean ± {ledger.SPREADS} sd of {c.get('runs', '?')} runs, {c.get('command', '')}, {c.get('date', '')}.")
+        notes.append(
+            f"Bands: mean ± {ledger.SPREADS} sd of {c.get('runs', '?')} runs, {c.get('command', '')}, {c.get('date', '')}."
+        )
     if values["stale"]:
-        notes.append("The code cells have changed since the bands were measured: bands may no longer fit (labkit calibrate renews them).")
+        notes.append(
+            "The code cells have changed since the bands were measured: bands may no longer fit (labkit calibrate renews them)."
+        )
     if values["mismatches"]:
         notes.append("Not as expected: " + "; ".join(values["mismatches"]) + ".")
     return notes

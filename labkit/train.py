@@ -162,9 +162,7 @@ class Run:
                 self._checkpoint.unlink(missing_ok=True)
             if not finished:
                 self.history.close_epoch()
-                print(
-                    f"{self.label}: stopped in epoch {self.epoch + 1} of {self.epochs}; the nets keep what they have learnt"
-                )
+                print(f"{self.label}: stopped in epoch {self.epoch + 1} of {self.epochs}; the nets keep what they have learnt")
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         orders = torch.stack([torch.randperm(len(self.images), generator=order) for order in self._orders])
