@@ -1,0 +1,10 @@
+"""Environment of every test and of every kernel that nbval starts: one thread, no progress bars, strict verdicts."""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ["TQDM_DISABLE"] = "1"
+os.environ["LABKIT_STRICT"] = "1"
+os.environ.setdefault("LABKIT_PROFILE", "tiny")
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
