@@ -48,7 +48,7 @@ class Arms:
         self._params = {k: v.detach().to(device).requires_grad_(v.requires_grad) for k, v in params.items()}
         self._buffers = {k: v.to(device) for k, v in buffers.items()}
         self._template = nets[0]
-        self._skeleton = copy.deepcopy(nets[0]).to("meta")
+        self._skeleton = copy.deepcopy(nets[0])  # not on 'meta': that would untie tied weights
         self._call = vmap(self._one, in_dims=0, randomness="different")
 
     def _one(self, params: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Tensor:
@@ -85,7 +85,10 @@ class Arms:
         """A plain module with a copy of the weights of one arm and one seed (both are positions)."""
         index = range(self.lead[0])[arm] * self.lead[1] + range(self.lead[1])[seed]
         one = copy.deepcopy(self._template).to(self.device)
-        one.load_state_dict({k: v[index].detach() for k, v in {**self._params, **self._buffers}.items()})
+        stacked = {**self._params, **self._buffers}
+        with torch.no_grad():  # not load_state_dict, which knows no buffers that are not persistent
+            for name, value in (*one.named_parameters(), *one.named_buffers()):
+                value.copy_(stacked[name][index])
         return one.train(self._skeleton.training)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -38,7 +38,10 @@ def calibrate(
     """
     if seeds < MIN_SEEDS:
         raise ValueError(f"{seeds} seeds are too few for a band: use at least {MIN_SEEDS}")
-    work = [Job(notebook, {"LABKIT_PROFILE": profile, "LABKIT_SEED": str(1 + i), "LABKIT_STRICT": "0"}, *limits) for i in range(seeds)]
+    work = [
+        Job(notebook, {"LABKIT_PROFILE": profile, "LABKIT_SEED": str(1 + i), "LABKIT_STRICT": "0"}, *limits)
+        for i in range(seeds)
+    ]
     runs = run_many(work, jobs, lambda job, executed: done and done(int(job.env["LABKIT_SEED"]), executed))
     for job, run in zip(work, runs, strict=True):
         if run.status != "ok" or run.results is None:

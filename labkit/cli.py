@@ -24,13 +24,11 @@ def main() -> None:
 @app.command()
 def run(
     labs: Annotated[
-        list[str] | None, typer.Argument(metavar="[LAB]...", help="Name, number or beginning of a name; default: all.")
+        list[str] | None, typer.Argument(metavar="[LAB]...", help="Name, number or start of a name; default: all.")
     ] = None,
     profile: Annotated[str, typer.Option(envvar="LABKIT_PROFILE", help="tiny, laptop or full.")] = "tiny",
     out: Annotated[Path | None, typer.Option(help="Folder of the workbook; default: runs/book-PROFILE.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Labs at a time; default: one a core. Fewer if they share a GPU.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Labs at a time; default: one a core. Fewer on one GPU.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Skip labs that succeeded and have not changed since.")] = False,
     cell_timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds a cell may take.")] = None,
     lab_timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds a lab may take.")] = None,
@@ -80,6 +78,69 @@ def doctor() -> None:
     from labkit.doctor import examine
 
     raise typer.Exit(examine(typer.echo))
+
+
+@app.command()
+def data(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[SET]...", help="Public sets to fetch, or 'all'.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Empty the cache of computed and unpacked data.")] = False,
+) -> None:
+    """List the public sets and their state, fetch those that are named, or empty the cache.
+
+    Exit code: 0, or 1 if a set is damaged or could not be fetched, 2 wrong arguments.
+    """
+    from labkit.files import OfflineError, clean_cache
+    from labkit.public import SETS, DamagedData, fetch, public_status
+
+    if clean:
+        typer.echo(f"the cache is empty; {clean_cache() / 1e6:.1f} MB are free again")
+        return
+    chosen = list(SETS) if names and "all" in names else names or []
+    if unknown := [name for name in chosen if name not in SETS]:
+        stop(f"there is no public set {unknown[0]!r}: use one of {', '.join(SETS)}, or all", code=2)
+    try:
+        for name in chosen:
+            fetch(name)
+        rows = public_status()
+    except (OfflineError, DamagedData, OSError) as error:
+        stop(str(error), code=1)
+    for name, state, folder in rows:
+        typer.echo(f"{name:14} {state:8} {folder}")
+    if any(state == "damaged" for _, state, _ in rows):
+        stop("delete what is damaged and fetch it again: labkit data SET", code=1)
+
+
+@app.command()
+def calibrate(
+    lab: Annotated[str, typer.Argument(help="Name, number or beginning of a name.")],
+    profile: Annotated[str, typer.Option(envvar="LABKIT_PROFILE", help="tiny, laptop or full.")] = "tiny",
+    seeds: Annotated[int, typer.Option(help="Runs, one a seed; at least 10.")] = 10,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one a core.")] = None,
+) -> None:
+    """Run a lab over seeds and write the bands of its figures into notebooks/expected.toml.
+
+    Exit code: 0, 1 if a run failed (expected.toml is then as it was), 2 wrong arguments, 130 interrupted.
+    """
+    from labkit.book.labs import find_labs, limits
+    from labkit.calibrate import CalibrationFailed
+    from labkit.calibrate import calibrate as measure
+
+    try:
+        (notebook,) = find_labs([lab])
+        options = {"profile": profile, "seeds": seeds, "jobs": jobs or cores(), "limits": limits(profile)}
+        result = measure(
+            notebook,
+            **options,
+            done=lambda seed, run: typer.echo(f"seed {seed}: {run.status}, {run.seconds:.0f} s", err=True),
+        )
+    except (ValueError, FileNotFoundError) as error:
+        stop(str(error), code=2)
+    except CalibrationFailed as error:
+        stop(str(error), code=1)
+    except KeyboardInterrupt:
+        stop("interrupted; expected.toml is as it was", code=130)
+    for claim, verdicts in result["verdicts"].items():
+        typer.echo(f"{claim:32} {verdicts}")
 
 
 def cores() -> int:

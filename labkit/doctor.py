@@ -51,17 +51,15 @@ def examine(say: Callable[[str], object]) -> int:
                 broken += finding.level == "broken"
                 say(f"{SIGNS[finding.level]} {' '.join(finding.text.split())}")
         except Exception as error:  # a check that trips must not hide the ones after it
-            say(f"{SIGNS['note']} {check.__name__} could not be checked: {type(error).__name__}: {error}".splitlines()[0])
+            text = f"{check.__name__} could not be checked: {type(error).__name__}: {error}"
+            say(f"{SIGNS['note']} {text.splitlines()[0]}")
     return int(broken > 0)
 
 
 def packages() -> Iterator[Finding]:
     """Python and the packages, with their versions."""
     python = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        yield Finding("broken", f"Python {python} is too old: install Python 3.11 or later")
-    else:
-        yield Finding("good", f"Python {python} at {sys.executable}")
+    yield Finding("good", f"Python {python} at {sys.executable}")
     there = [f"labkit {importlib.import_module('labkit').__version__}"]
     for name, needed in PACKAGES.items():
         try:
@@ -104,16 +102,12 @@ def room() -> Iterator[Finding]:
     import psutil
 
     memory, disk = psutil.virtual_memory().available, shutil.disk_usage(_home() or Path.cwd()).free
-    yield Finding(
-        "good" if memory >= MEMORY else "note",
-        f"{memory / 2**30:.1f} GB of memory free"
-        + ("" if memory >= MEMORY else ": close something, or use `labkit run --jobs 1`"),
-    )
-    yield Finding(
-        "good" if disk >= DISK else "note",
-        f"{disk / 2**30:.1f} GB of disk free"
-        + ("" if disk >= DISK else ": public sets may not fit; `labkit data --clean` empties the cache"),
-    )
+    for free, enough, what, todo in (
+        (memory, MEMORY, "memory", "close something, or use `labkit run --jobs 1`"),
+        (disk, DISK, "disk", "public sets may not fit; `labkit data --clean` empties the cache"),
+    ):
+        text = f"{free / 2**30:.1f} GB of {what} free"
+        yield Finding("good", text) if free >= enough else Finding("note", f"{text}: {todo}")
 
 
 def network() -> Iterator[Finding]:
@@ -177,7 +171,7 @@ def kernel() -> Iterator[Finding]:
     """Whether the Jupyter kernel 'python3', which notebooks ask for, can import labkit."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
-    advice = "`python -m ipykernel install --user --name labkit` in this environment, then pick the kernel 'labkit' in Jupyter"
+    advice = "`python -m ipykernel install --user --name labkit` in this environment, then pick 'labkit' in Jupyter"
     try:
         python = KernelSpecManager().get_kernel_spec("python3").argv[0]
     except NoSuchKernel:
@@ -185,7 +179,8 @@ def kernel() -> Iterator[Finding]:
         return
     python = sys.executable if python in ("python", "python3") else python
     try:
-        done = subprocess.run([python, "-c", "import labkit"], capture_output=True, text=True, timeout=60, cwd=Path.home())
+        command = [python, "-c", "import labkit"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path.home())
         reason = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = str(error)
@@ -203,7 +198,8 @@ def isolation() -> Iterator[Finding]:
     """What `labkit grade` would shut submissions into."""
     tool = shutil.which("bwrap")
     if tool is None:
-        yield Finding("note", "isolation for grading: none; `apt install bubblewrap` (Linux) gives it, the labs do not need it")
+        text = "isolation for grading: none; `apt install bubblewrap` (Linux) gives it, the labs do not need it"
+        yield Finding("note", text)
         return
     try:
         done = subprocess.run(
@@ -213,7 +209,8 @@ def isolation() -> Iterator[Finding]:
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = str(error)
     if reason:
-        yield Finding("note", f"isolation for grading: none; bwrap is here, but this system forbids its namespaces ({reason})")
+        text = f"isolation for grading: none; bwrap is here, but this system forbids its namespaces ({reason})"
+        yield Finding("note", text)
     else:
         yield Finding("good", "isolation for grading: bwrap")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,8 +96,8 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         spare.replace(path)
     except OSError as error:
         advice = {
-            errno.ENOSPC: "the disk is full: free some space (`labkit data --clean` empties the cache)",
-            errno.EDQUOT: "your disk quota is used up: free some space (`labkit data --clean` empties the cache)",
+            errno.ENOSPC: "the disk is full: free some space (the folder data/cache may be deleted at any time)",
+            errno.EDQUOT: "your disk quota is used up: free some space (the folder data/cache may be deleted at any time)",
             errno.EROFS: "the disk is read-only: set LABKIT_HOME to a copy that you may write",
             errno.EACCES: "this folder may not be written: set LABKIT_HOME to a copy that you may write",
         }.get(error.errno or 0)
@@ -134,18 +135,25 @@ def cached(function: F) -> F:
         import joblib
 
         folder = cache_dir()
-        if folder not in kept:
-            memory = joblib.Memory(folder, verbose=0, compress=1)
-            kept[folder] = (memory, memory.cache(function))
-        memory, remembered = kept[folder]
-        if not remembered.check_call_in_cache(*args, **kwargs):
+        try:
+            if folder not in kept:
+                memory = joblib.Memory(folder, verbose=0, compress=1)
+                kept[folder] = (memory, memory.cache(function))
+            memory, remembered = kept[folder]
+            there = remembered.check_call_in_cache(*args, **kwargs)
+        except OSError:  # the folder can't be made or written
+            return function(*args, **kwargs)
+        if there:
+            entry = remembered.call_and_shelve(*args, **kwargs)
             try:
-                result = remembered(*args, **kwargs)
-                memory.reduce_size(bytes_limit=CACHE_LIMIT)
-            except OSError:
-                result = function(*args, **kwargs)
-            return result
-        return remembered(*args, **kwargs)
+                return entry.get()
+            except Exception as error:
+                warnings.warn(f"a cache entry of {function.__name__} is damaged ({error}): computing it again", stacklevel=2)
+                entry.clear()
+        result = remembered(*args, **kwargs)
+        with suppress(OSError):
+            memory.reduce_size(bytes_limit=CACHE_LIMIT)
+        return result
 
     call.uncached = function  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from labkit.arms import Arms
 from labkit.sets import Images
 from labkit.train import Run
 
-PROFILES = ("tiny", "laptop", "full")
+PROFILES = ledger.PROFILES
 MAX_SETTINGS = 6
+SEEDS_EACH = 1000
 RESULTS_MIME = "application/vnd.labkit.results+json"
 
 
@@ -41,10 +42,10 @@ def open_lab(name: str, *, profile: str | None = None, seed: int | None = None, 
             f"profile {profile!r} is unknown: use 'tiny', 'laptop' or 'full' "
             "(set LABKIT_PROFILE, or open_lab(..., profile='tiny'))"
         )
-    word = os.environ.get("LABKIT_SEED") or "0"
-    if seed is None and not word.isdigit():
-        raise ValueError(f"LABKIT_SEED is {word!r}: it must be a whole number from 0 up")
-    lab = Lab(name, profile, int(word) if seed is None else seed, machine.pick_device(device))
+    word = str(seed) if seed is not None else os.environ.get("LABKIT_SEED") or "0"
+    if not word.isdecimal():
+        raise ValueError(f"{'LABKIT_SEED' if seed is None else 'seed'} is {word!r}: it must be a whole number from 0 up")
+    lab = Lab(name, profile, int(word), machine.pick_device(device))
     machine.settle(lab.device)
     torch.manual_seed(lab.seed)  # for code of yours that draws without a generator
     minutes = lab.expected.minutes
@@ -83,8 +84,10 @@ class Lab:
         return make_dataclass("Settings", list(chosen), frozen=True)(**chosen)
 
     def seeds(self, n: int) -> list[int]:
-        """`n` seeds that belong to this lab's seed and to no other's."""
-        return [1000 * self.seed + i for i in range(n)]
+        """`n` seeds, at most 1000, that belong to this lab's seed and to no other's."""
+        if not 1 <= n <= SEEDS_EACH:
+            raise ValueError(f"{n} seeds: ask for 1..{SEEDS_EACH}, as the next ones belong to another LABKIT_SEED")
+        return [SEEDS_EACH * self.seed + i for i in range(n)]
 
     def run(self, images: Images, *, epochs: int, batch_size: int, label: str, arms: Arms | None = None, **options: Any) -> Run:
         """Start a `train.Run` on this lab's device. Outside tiny it can be resumed if `keep=` names what to keep."""
@@ -105,11 +108,11 @@ class Lab:
         label: str | None = None,
         unit: str = "",
         band: bool = False,
-    ) -> np.ndarray:
+    ) -> None:
         """Keep a measured value under a name: a scalar, (seeds,), or (arms, seeds) with the names of the arms.
 
         `band=True` marks a number that the prose quotes: `labkit calibrate` measures its spread, and `summary` holds the
-        value against it. Returns the value as a NumPy array.
+        value against it.
 
         Raises:
             ValueError: the shape does not fit the arms.
@@ -126,12 +129,12 @@ class Lab:
             "label": label or name.replace("_", " "),
             "unit": unit,
             "arms": list(arms) if arms is not None else [""],
+            "values": rows.tolist(),
             "mean": rows.mean(1).tolist(),
             "sd": (rows.std(1, ddof=1) if rows.shape[1] > 1 else np.zeros(len(rows))).tolist(),
             "n": rows.shape[1],
             "wants_band": band,
         }
-        return x
 
     def claim(
         self,
@@ -142,10 +145,10 @@ class Lab:
         at_least: float | None = None,
         at_most: float | None = None,
         deterministic: bool = False,
-    ) -> str:
+    ) -> None:
         """Judge a claim by a quantity measured once a seed, such as the paired difference of two arms, and print it.
 
-        Returns the verdict: 'holds', 'does not hold', 'undecided' or 'not measured' (see `ledger.judge`).
+        The verdict is 'holds', 'does not hold', 'undecided' or 'not measured' (see `ledger.judge`); `claims` keeps it.
         """
         x = torch.as_tensor(value).detach().cpu().double().numpy()
         verdict = ledger.judge(x, at_least=at_least, at_most=at_most, deterministic=deterministic)
@@ -159,10 +162,9 @@ class Lab:
             "verdict": verdict.word,
             "numbers": verdict.numbers,
             "expected": word,
-            "as_expected": wanted is None or verdict.word in (wanted, ledger.NOT_MEASURED),
+            "as_expected": wanted is None or verdict.word == wanted or self.distrust is not None,
         }
         print(f"{verdict.word.upper()}: {text}\n    {verdict.numbers}")
-        return verdict.word
 
     def show(self, figure: Any, *, alt: str, dpi: int = 80) -> None:
         """Display a matplotlib figure with alternative text, and close it.
@@ -187,7 +189,10 @@ class Lab:
         from labkit import report
 
         results = self.results()
-        display({RESULTS_MIME: results, "text/html": report.html(results), "text/plain": report.text(results)}, raw=True)
+        display(
+            {RESULTS_MIME: report.finite(results), "text/html": report.html(results), "text/plain": report.text(results)},
+            raw=True,
+        )
         suffix = f"-seed{self.seed}" if self.seed else ""
         try:
             files.write_text(self._folder() / f"{self.name}{suffix}.json", report.dumps(results))
@@ -216,8 +221,3 @@ class Lab:
 
 def _strict() -> bool:
     return os.environ.get("LABKIT_STRICT", "0") not in ("", "0")
-
-
-def paired(values: np.ndarray, arms: Sequence[str]) -> Callable[[str, str], np.ndarray]:
-    """Make a function (arm, other) -> per-seed differences `arm - other` from values (arms, seeds)."""
-    return lambda arm, other: values[list(arms).index(arm)] - values[list(arms).index(other)]

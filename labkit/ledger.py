@@ -15,6 +15,7 @@ import numpy as np
 
 from labkit import files
 
+PROFILES = ("tiny", "laptop", "full")
 HOLDS, FAILS, UNDECIDED, NOT_MEASURED = "holds", "does not hold", "undecided", "not measured"
 #: words of expected.toml -> the verdict they ask for; 'open' asks for none
 EXPECTATIONS = {"holds": HOLDS, "fails": FAILS, "open": None}
@@ -82,6 +83,11 @@ class Expected:
             raise ValueError(f"{self.path} is not valid TOML: {error}") from error
         self._part: dict[str, Any] = whole.get(lab, {})
         for claim, words in self._part.get("claims", {}).items():
+            if not isinstance(words, dict) or not set(words) <= set(PROFILES):
+                raise ValueError(
+                    f"{self.path}: claim {claim!r} is {words!r}; give a word by profile ({', '.join(PROFILES)}), "
+                    'such as { tiny = "holds" }'
+                )
             for word in words.values():
                 if word not in EXPECTATIONS:
                     raise ValueError(f"{self.path}: claim {claim!r} expects {word!r}; use 'holds', 'fails' or 'open'")

@@ -28,18 +28,33 @@ def fashion_mnist(split: str) -> Images:
     return _idx("FashionMNIST", split, names)
 
 
+#: name for `load` -> torchvision's class, whose folder of archives is <class>/raw
+SETS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
+
+
+def fetch(name: str) -> None:
+    """Download a public set into data/public unless it is at hand, and check it.
+
+    Raises:
+        DamagedData: a file at hand is not the official one.
+        labkit.files.OfflineError: it may not, or could not, be downloaded.
+    """
+    from labkit.sets import load
+
+    load(name, split="test")
+
+
 def public_status() -> list[tuple[str, str, Path]]:
     """State of each public set: (name, 'here' | 'damaged' | 'absent', the folder where it is or belongs)."""
     rows = []
-    for name in ("MNIST", "FashionMNIST"):
-        kind = _torchvision(name)
-        states = []
-        for url, md5 in kind.resources:
-            found = _find(name, url)
+    for name, kind in SETS.items():
+        states, first = [], None
+        for url, md5 in _torchvision(kind).resources:
+            found = _find(kind, url)
+            first = first or found
             states.append("absent" if found is None else "here" if _intact(found, md5) else "damaged")
         state = "damaged" if "damaged" in states else "absent" if "absent" in states else "here"
-        first = _find(name, kind.resources[0][0])
-        rows.append((name, state, first.parent if first else _folder(name)))
+        rows.append((name, state, first.parent if first else _folder(kind)))
     return rows
 
 
@@ -78,7 +93,7 @@ def _idx(name: str, split: str, class_names: tuple[str, ...]) -> Images:
         pixels=torch.from_numpy(pixels).unsqueeze(1),
         labels=torch.from_numpy(labels).long(),
         class_names=class_names,
-        name={"MNIST": "mnist", "FashionMNIST": "fashion_mnist"}[name],
+        name=next(key for key, kind in SETS.items() if kind == name),
         split=split,
         provenance=f"torchvision.datasets.{name}",
     )
@@ -91,8 +106,12 @@ def _read_idx(name: str, split: str, digests: tuple[str, ...]) -> Any:
     `digests` are the md5 sums of the archives: they key the cache.
     """
     kind = _torchvision(name)
-    files.cache_dir().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=files.cache_dir(), prefix=".unpack-") as folder:
+    try:
+        files.cache_dir().mkdir(parents=True, exist_ok=True)
+        unpacked = tempfile.TemporaryDirectory(dir=files.cache_dir(), prefix=".unpack-")
+    except OSError:  # a workbook that may not be written
+        unpacked = tempfile.TemporaryDirectory(prefix="labkit-")
+    with unpacked as folder:
         raw = Path(folder) / name / "raw"
         raw.mkdir(parents=True)
         for url, _ in kind.resources:
@@ -104,7 +123,7 @@ def _read_idx(name: str, split: str, digests: tuple[str, ...]) -> Any:
         except (RuntimeError, OSError) as error:
             where = _folder(name)
             raise files.OfflineError(
-                f"{name} could not be downloaded ({error}): connect to the network, or put its four .gz files into {where}"
+                f"{name} could not be downloaded ({' '.join(str(error).split())}): connect to the network, or put its four .gz files into {where}"
             ) from error
         for url, _ in kind.resources:  # keep what was downloaded, so that it is fetched once
             file = url.rsplit("/", 1)[-1]

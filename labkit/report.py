@@ -63,7 +63,7 @@ def _title(notebook: Any) -> str | None:
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         for line in "".join(cell["source"]).splitlines():
             if cell["cell_type"] == "markdown" and line.startswith("# "):
-                return line[2:].strip()
+                return line[2:].partition(" · ")[2].strip() or line[2:].strip()
     return None
 
 
@@ -77,14 +77,15 @@ def _minutes() -> float:
 
 def dumps(values: dict[str, Any]) -> str:
     """JSON text of results, NaN and infinity as null."""
-    return json.dumps(_finite(values), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(finite(values), indent=1, ensure_ascii=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same JSON values with null in place of NaN and infinity, which JSON has no words for."""
     if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
+        return {key: finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
 
 

@@ -43,10 +43,20 @@ class Images:
             raise ValueError(f"{what}: pixels are {x.dtype} {tuple(x.shape)}, expected uint8 (N, C, H, W)")
         if y.shape != (len(x),):
             raise ValueError(f"{what}: {len(x)} images but labels of shape {tuple(y.shape)}")
+        if y.dtype != torch.int64:
+            raise ValueError(f"{what}: labels are {y.dtype}, expected torch.int64: use labels.long()")
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.class_names):
             raise ValueError(
                 f"{what}: labels run from {int(y.min())} to {int(y.max())}, but there are {len(self.class_names)} classes"
             )
+        m = self.masks
+        if m is not None and (m.dtype != torch.bool or m.shape != (len(x), *x.shape[2:])):
+            raise ValueError(f"{what}: masks are {m.dtype} {tuple(m.shape)}, expected bool {(len(x), *x.shape[2:])}")
+        lengths = {f"attribute {key!r}": len(value) for key, value in self.attributes.items()}
+        lengths["captions"] = len(x) if self.captions is None else len(self.captions)
+        for part, n in lengths.items():
+            if n != len(x):
+                raise ValueError(f"{what}: {len(x)} images but {part} of length {n}")
 
     def __len__(self) -> int:
         return len(self.pixels)

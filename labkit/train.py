@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +105,8 @@ class Run:
     ) -> None:
         if epochs < 1:
             raise ValueError(f"epochs is {epochs}: it must be at least 1")
+        if batch_size < 1 or not len(images):
+            raise ValueError(f"batch_size is {batch_size}, of {len(images)} images: both must be at least 1")
         if arms is not None:
             seeds, device = arms.seeds, device or arms.device
         elif len(seeds) != 1:
@@ -140,12 +145,14 @@ class Run:
         from tqdm.auto import tqdm
 
         self._resume()
+        self._step = self.epoch * self.steps_per_epoch  # a loop that was left early takes its epoch up from the start
         total, finished, saved = self.epochs * self.steps_per_epoch, False, time.monotonic()
-        bar = tqdm(total=total, initial=self._step, desc=self.label, leave=False, unit="step", mininterval=0.5)
+        hidden = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")  # tqdm's notebook bar does not heed it by itself
+        bar = tqdm(total=total, initial=self._step, desc=self.label, leave=False, unit="step", mininterval=0.5, disable=hidden)
         try:
             while self.epoch < self.epochs:
                 for x, y in self._batches():
-                    self._weight = x.shape[1 + len(self._lead)] if self._lead else len(x)
+                    self._weight = x.shape[len(self._lead)]  # (1, seeds, B, ...) or (B, ...)
                     yield x, y
                     self._step += 1
                     bar.update()
@@ -199,10 +206,10 @@ class Run:
 
     def log(self, **values: Tensor) -> None:
         """Record values (*lead), such as a validation score, for the epoch under way without taking a step."""
-        self.history.add({name: self._mean(torch.as_tensor(value), name) for name, value in values.items()}, self._weight)
+        self.history.add({name: self._mean(value, name) for name, value in values.items()}, self._weight)
 
-    def _mean(self, value: Tensor, name: str) -> Tensor:
-        lead = len(self._lead)
+    def _mean(self, value: Any, name: str) -> Tensor:
+        lead, value = len(self._lead), torch.as_tensor(value)
         if tuple(value.shape[:lead]) != self._lead:
             raise ValueError(f"{name} has shape {tuple(value.shape)}: it must begin with (arms, seeds) = {self._lead}")
         return value.flatten(lead).mean(-1) if value.ndim > lead else value
@@ -229,9 +236,12 @@ class Run:
         )
 
     def _fingerprint(self) -> str:
-        names = sorted(self._keep)
+        shapes = {
+            name: {key: tuple(value.shape) for key, value in thing.state_dict().items() if isinstance(value, Tensor)}
+            for name, thing in sorted(self._keep.items())
+        }
         data = f"{self.images.name}/{self.images.split}/{len(self.images)}"
-        return f"{self.label} {data} {self.epochs}x{self.batch_size} {self._lead} {self.seeds} {names}"
+        return f"{self.label} {data} {self.epochs}x{self.batch_size} {self._lead} {self.seeds} {shapes}"
 
     def _save(self) -> None:
         state = {
@@ -243,14 +253,19 @@ class Run:
             "kept": {name: thing.state_dict() for name, thing in self._keep.items()},
         }
         assert self._checkpoint is not None
-        with files.atomic_write(self._checkpoint) as spare:
-            torch.save(state, spare)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        with files.atomic_write(self._checkpoint) as spare:  # torch.load overlooks flipped bytes, so a hash goes first
+            spare.write_bytes(hashlib.sha256(buffer.getbuffer()).digest() + buffer.getbuffer())
 
     def _resume(self) -> None:
         if not self._checkpoint or not self._checkpoint.exists() or self._step:
             return
         try:
-            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+            raw = self._checkpoint.read_bytes()
+            if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+                raise ValueError("it is damaged, or no checkpoint")
+            state = torch.load(io.BytesIO(raw[32:]), map_location=self.device, weights_only=True)
         except Exception as error:  # a damaged checkpoint costs the time it would have saved, nothing more
             print(f"{self.label}: the checkpoint {self._checkpoint} can't be read ({error}); starting anew")
             return

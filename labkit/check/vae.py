@@ -178,7 +178,8 @@ def active_units(function: Callable[..., Any]) -> None:
 
     def encoder(n: int = 4000) -> torch.Tensor:
         spread = torch.tensor([1.0, 0.6, 0.3, 0.02, 0.0], dtype=F64)
-        return _draw(n, 5, seed=7) * spread
+        draws = _draw(n, 5, seed=7)
+        return (draws - draws.mean(0)) * spread
 
     def plain(f: Callable[..., Any]) -> None:
         takes(f, "mu", "threshold")

@@ -1,0 +1,143 @@
+"""Run labs and write the workbook as they end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from labkit.book import article, labs, outputs, pages, state
+from labkit.book.execute import Executed, Job, run_many
+from labkit.files import write_text
+
+
+def build(
+    notebooks: Sequence[Path],
+    *,
+    profile: str,
+    out: Path,
+    jobs: int,
+    resume: bool = False,
+    cell_timeout: float | None = None,
+    lab_timeout: float | None = None,
+) -> list[state.Entry]:
+    """Execute `notebooks`, write their pages and the index into `out`, and return an entry for each, in order.
+
+    With `resume`, a lab that succeeded and of which nothing has changed since is not run again. Limits are seconds; None
+    takes the profile's. Progress goes to stderr.
+
+    Raises:
+        ValueError: unknown profile, or jobs < 1.
+        OSError: `out` can't be written.
+        KeyboardInterrupt: interrupted; children are gone, and the files in `out` are whole.
+    """
+    from tqdm import tqdm
+
+    cell_limit, lab_limit = labs.limits(profile)
+    env = {"LABKIT_PROFILE": profile, "LABKIT_STRICT": "1"}
+    ground = labs.ground_hash()
+    keys = {path.stem: labs.lab_key(path, profile, ground) for path in notebooks}
+    entries: dict[str, state.Entry] = {}
+    for path in notebooks if resume else ():
+        old = state.load(out, path.stem)
+        if old and old.status == "ok" and old.key == keys[path.stem]:
+            entries[path.stem] = old
+    todo = [path for path in notebooks if path.stem not in entries]
+    queue = [Job(path, env, cell_timeout or cell_limit, lab_timeout or lab_limit) for path in todo]
+
+    with (
+        _ends_like_interrupt(),
+        tqdm(total=len(notebooks), initial=len(entries), desc=f"{profile} labs", unit="lab", file=sys.stderr) as bar,
+    ):
+
+        def done(job: Job, executed: Executed) -> None:
+            entry = bind(out, job.path, executed, profile=profile, key=keys[job.path.stem])
+            entries[entry.lab] = entry
+            write_index(out, profile, ground)
+            failed = sum(entry.status != "ok" for entry in entries.values())
+            bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
+            bar.update()
+
+        try:
+            run_many(queue, jobs, done)
+        finally:  # also of an interrupted run: a page may have come after the last index
+            if out.is_dir():
+                write_index(out, profile, ground)
+    return [entries[path.stem] for path in notebooks]
+
+
+def bind(out: Path, path: Path, executed: Executed, *, profile: str, key: str) -> state.Entry:
+    """Write what one lab left: its page, its results as JSON, and last the entry that vouches for both."""
+    from labkit.report import dumps
+
+    lab = path.stem
+    entry = state.Entry(
+        lab=lab,
+        title=lab,
+        plain_title=lab,
+        profile=profile,
+        key=key,
+        status=executed.status,
+        message=executed.message,
+        where=executed.where,
+        seconds=round(executed.seconds, 1),
+        date=datetime.now().astimezone().isoformat(timespec="minutes"),
+        thumb=outputs.thumbnail(executed.notebook),
+        results=_finite(executed.results),
+    )
+    body = article.render(executed.notebook, folder=path.parent, failed=executed.failed, message=executed.message)
+    entry.title, entry.plain_title = body.title, body.plain_title
+    state.forget(out, lab)
+    write_text(state.page_path(out, lab), pages.lab_page(entry, body))
+    if executed.results:
+        write_text(out / f"{lab}.json", dumps(executed.results))
+    else:
+        (out / f"{lab}.json").unlink(missing_ok=True)
+    state.save(out, entry)
+    return entry
+
+
+def write_index(out: Path, profile: str, ground: str) -> None:
+    """Write the index of every page in `out` and renew the links between them."""
+    entries, missing = [], []
+    for path in labs.all_labs():
+        entry = state.load(out, path.stem)
+        if entry is None:
+            missing.append(path.stem)
+        else:
+            entry.stale = entry.key != labs.lab_key(path, profile, ground)
+            entries.append(entry)
+    pages.link_pages(out, entries)
+    write_text(out / "index.html", pages.index_page(entries, missing, profile))
+
+
+def _finite(results: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Results as they come back from JSON, where NaN and infinity are null."""
+    import json
+
+    from labkit.report import dumps
+
+    return json.loads(dumps(results)) if results else None
+
+
+@contextmanager
+def _ends_like_interrupt() -> Iterator[None]:
+    """Treat a terminal that closes and a polite kill like Ctrl-C, so that kernels end then too."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []
+    old = {getattr(signal, name): signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,70 @@
+"""What the workbook remembers of each lab: enough to write the index and to know what need not run again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.files import write_text
+
+
+@dataclass
+class Entry:
+    """One lab in the workbook."""
+
+    lab: str
+    title: str  # HTML
+    plain_title: str
+    profile: str
+    key: str  # of what the page was made from
+    status: str  # 'ok', 'error', 'timeout' or 'dead'
+    message: str
+    where: str  # the cell at which a failed lab stopped
+    seconds: float
+    date: str
+    thumb: dict[str, Any] | None
+    results: dict[str, Any] | None
+    stale: bool = False  # notebook or source have changed since; not stored
+
+    @property
+    def number(self) -> str:
+        return self.lab[:2]
+
+    @property
+    def line(self) -> str:
+        """One line on a failed lab, for a terminal."""
+        reason = self.message.strip().splitlines() or ["no reason given"]
+        more = f" (and {len(reason) - 1} more lines on its page)" if len(reason) > 1 else ""
+        return f"{self.lab}: {self.where + ': ' if self.where else ''}{reason[0]}{more}"
+
+
+def page_path(out: Path, lab: str) -> Path:
+    """Where a lab's page is."""
+    return out / f"{lab}.html"
+
+
+def _path(out: Path, lab: str) -> Path:
+    return out / ".state" / f"{lab}.json"
+
+
+def save(out: Path, entry: Entry) -> None:
+    """Write an entry; it is written last of a lab's files, so that it vouches for them."""
+    values = asdict(entry)
+    del values["stale"]
+    write_text(_path(out, entry.lab), json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def load(out: Path, lab: str) -> Entry | None:
+    """Read a lab's entry; None if there is none, no page, or one that can't be read, which counts as none."""
+    try:
+        entry = Entry(**json.loads(_path(out, lab).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return entry if page_path(out, lab).is_file() else None
+
+
+def forget(out: Path, lab: str) -> None:
+    """Withdraw an entry before its lab's files are replaced."""
+    _path(out, lab).unlink(missing_ok=True)

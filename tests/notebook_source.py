@@ -1,0 +1,26 @@
+"""Read the labs as source: cells, and the functions that they define."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+LABS = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def cells(lab: str) -> list[dict[str, Any]]:
+    """The cells of a lab, `source` joined to one string."""
+    raw = json.loads((NOTEBOOKS / f"{lab}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return [{**cell, "source": "".join(cell["source"])} for cell in raw]
+
+
+def namespace(lab: str, *ids: str, **given: Any) -> dict[str, Any]:
+    """Run the cells named by `ids`, after the imports of the set-up cell, and return what they define."""
+    source = {cell["id"]: cell["source"] for cell in cells(lab)}
+    scope: dict[str, Any] = dict(given)
+    exec(source["setup"].split("lab = open_lab(")[0], scope)
+    for name in ids:
+        exec(source[name], scope)
+    return scope

@@ -1,0 +1,199 @@
+"""Arms together: what is trained at once is what would have been trained in turn."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from labkit.arms import Arms
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(0.5), nn.Linear(5, 3)).double()
+
+
+def conv() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1), nn.GroupNorm(1, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3)
+    ).double()
+
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("make", "shape"), [(mlp, (6,)), (conv, (1, 4, 4))], ids=["mlp", "conv"])
+def test_arms_trained_at_once_end_where_nets_trained_in_turn_end(make, shape, optimizer):
+    weights, seeds = torch.tensor([0.5, 1.0, 4.0], dtype=torch.double), (3, 8)  # the arms differ in a factor of the loss
+    net = Arms(make, arms=3, seeds=seeds).eval()
+    alone = [[net.net(arm, seed) for seed in range(2)] for arm in range(3)]
+    rng = torch.Generator().manual_seed(0)
+    data = torch.randn(6, 1, 2, 4, *shape, generator=rng, dtype=torch.double)  # (steps, 1, seeds, B, ...)
+    together = OPTIMIZERS[optimizer](net.parameters())
+    for x in data:
+        loss = net(x).square().mean((-1, -2)) * weights[:, None] + net(x).sin().mean((-1, -2))
+        together.zero_grad()
+        loss.sum().backward()
+        together.step()
+    for arm in range(3):
+        for seed in range(2):
+            one = alone[arm][seed]
+            own = OPTIMIZERS[optimizer](one.parameters())
+            for x in data[:, 0, seed]:
+                own.zero_grad()
+                (one(x).square().mean() * weights[arm] + one(x).sin().mean()).backward()
+                own.step()
+            for name, value in net.net(arm, seed).state_dict().items():
+                assert torch.allclose(value, one.state_dict()[name], rtol=1e-9, atol=1e-12), (arm, seed, name)
+    assert not torch.allclose(net.net(0, 0)[0].weight, net.net(2, 0)[0].weight)  # the arms did part
+
+
+def test_arms_of_a_seed_start_from_the_weights_that_the_seed_gives_and_seeds_differ():
+    before = torch.get_rng_state()
+    net = Arms(mlp, arms=2, seeds=(5, 6))
+    assert torch.equal(torch.get_rng_state(), before)
+    for position, seed in enumerate((5, 6)):
+        torch.manual_seed(seed)
+        expected = mlp().state_dict()
+        for arm in range(2):
+            got = net.net(arm, position).state_dict()
+            assert all(torch.equal(got[name], value) for name, value in expected.items())
+    assert not torch.equal(net.net(0, 0)[0].weight, net.net(0, 1)[0].weight)
+    torch.set_rng_state(before)
+
+
+@pytest.mark.parametrize("lead", [(1, 1), (3, 1), (1, 2), (3, 2)])
+def test_each_net_sees_its_own_slice_and_a_net_taken_out_gives_the_same(lead):
+    net = Arms(mlp, arms=3, seeds=(0, 1)).eval()
+    for i, value in enumerate(net.parameters()):  # let all six nets differ
+        value.data += torch.randn(value.shape, generator=torch.Generator().manual_seed(i), dtype=torch.double)
+    x = torch.randn(*lead, 4, 6, generator=torch.Generator().manual_seed(9), dtype=torch.double)
+    out = net(x)
+    assert out.shape == (3, 2, 4, 3)
+    for arm in range(3):
+        for seed in range(2):
+            one = net.net(arm, seed)
+            assert torch.allclose(one(x[arm % lead[0], seed % lead[1]]), out[arm, seed], rtol=1e-12)
+    assert not torch.allclose(net.net(0, 1)(x[0, 0]), out[0, 0])
+    assert torch.equal(net.net(-1, -1)[0].weight, net.net(2, 1)[0].weight)
+    with pytest.raises(IndexError):
+        net.net(3, 0)
+    with pytest.raises(IndexError):
+        net.net(0, 2)
+
+
+def test_several_inputs_and_several_outputs():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, x, scale):
+            return self.layer(x) * scale, x.sum()
+
+    net = Arms(Two, arms=2, seeds=(0,))
+    x, scale = torch.randn(1, 1, 3, 2), torch.tensor([1.0, 10.0]).reshape(2, 1, 1)
+    out, total = net(x, scale)
+    assert out.shape == (2, 1, 3, 2) and total.shape == (2, 1)
+    assert torch.allclose(out[1], 10 * out[0]) and torch.allclose(total, x.sum().expand(2, 1))
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 6), (3, 4, 6), (2, 2, 4, 6), (3, 3, 4, 6)])
+def test_an_input_that_does_not_begin_with_arms_and_seeds_is_refused(shape):
+    with pytest.raises(ValueError, match=r"must begin with \(arms, seeds\) = \(3, 2\), or 1") as caught:
+        Arms(mlp, arms=3, seeds=(0, 1))(torch.zeros(shape, dtype=torch.double))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"arms": 0}, {"seeds": ()}])
+def test_no_arms_or_no_seeds_are_refused(wrong):
+    with pytest.raises(ValueError, match="at least one of each is needed"):
+        Arms(mlp, **wrong)
+
+
+def test_a_net_taken_out_is_a_copy_of_its_own():
+    net = Arms(mlp, arms=2)
+    one, before = net.net(1), copy.deepcopy(net.state_dict())
+    nn.init.zeros_(one[0].weight)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert one[0].weight.requires_grad and not torch.equal(net.net(1)[0].weight, one[0].weight)
+
+
+def test_a_net_taken_out_has_its_tied_weights_and_passing_buffers():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.second.weight = self.first.weight
+            self.register_buffer("shift", torch.randn(3), persistent=False)
+
+        def forward(self, x):
+            return self.second(self.first(x)) + self.shift
+
+    net, x = Arms(Odd, arms=2, seeds=(0, 1)), torch.randn(5, 3)
+    assert torch.allclose(net.net(1, 1)(x), net(x[None, None])[1, 1], atol=1e-6)
+    assert net.net(0, 1).first.weight is not net.net(0, 0).first.weight
+    assert net.net(0, 1).second.weight is not None
+
+
+def test_weights_saved_and_loaded_give_the_same_outputs_and_the_optimiser_keeps_its_hold():
+    net, other = Arms(mlp, arms=2, seeds=(0, 1)).eval(), Arms(mlp, arms=2, seeds=(7, 8)).eval()
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
+    x = torch.randn(1, 1, 4, 6, dtype=torch.double)
+    assert not torch.allclose(net(x), other(x))
+    other.load_state_dict(copy.deepcopy(net.state_dict()))
+    assert torch.equal(net(x), other(x))
+    other(x).square().sum().backward()
+    optimizer.step()
+    assert not torch.allclose(net(x), other(x))  # it moves `other`, and not what was loaded
+
+
+def test_weights_of_another_net_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"of another net: they differ in \['extra'\]"):
+        net = Arms(mlp)
+        net.load_state_dict({**net.state_dict(), "extra": torch.zeros(1)})
+
+
+def test_frozen_parameters_stay_frozen():
+    def frozen():
+        net = mlp()
+        net[0].requires_grad_(False)
+        return net
+
+    net = Arms(frozen, arms=2)
+    before = copy.deepcopy(net.state_dict())
+    net(torch.randn(1, 1, 4, 6, dtype=torch.double)).square().sum().backward()
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"3.weight", "3.bias"}
+    assert [p.requires_grad for p in net.net(0).parameters()] == [False, False, True, True]
+
+
+def test_train_and_eval_switch_dropout_here_and_in_a_net_taken_out():
+    net, x = Arms(mlp, arms=2), torch.randn(1, 1, 64, 6, dtype=torch.double)
+    assert torch.equal(net.eval()(x), net(x)) and not net.net().training
+    assert not torch.equal(net.train()(x), net(x)) and net.net().training and net.net()[2].training
+
+
+def test_arms_leave_the_nets_that_were_made_alone():
+    made = []
+
+    def make():
+        made.append(mlp())
+        return made[-1]
+
+    net = Arms(make, arms=2, seeds=(0, 1))
+    before = [copy.deepcopy(one.state_dict()) for one in made]
+    net(torch.randn(1, 1, 4, 6, dtype=torch.double)).sum().backward()
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    assert len(made) == 2
+    for one, old in zip(made, before, strict=True):
+        assert all(torch.equal(value, old[name]) for name, value in one.state_dict().items())
