@@ -127,10 +127,12 @@ def calibrate(
 
     try:
         (notebook,) = find_labs([lab])
-        options = {"profile": profile, "seeds": seeds, "jobs": jobs or cores(), "limits": limits(profile)}
         result = measure(
             notebook,
-            **options,
+            profile=profile,
+            seeds=seeds,
+            jobs=jobs or cores(),
+            limits=limits(profile),
             done=lambda seed, run: typer.echo(f"seed {seed}: {run.status}, {run.seconds:.0f} s", err=True),
         )
     except (ValueError, FileNotFoundError) as error:

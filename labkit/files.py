@@ -96,8 +96,8 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         spare.replace(path)
     except OSError as error:
         advice = {
-            errno.ENOSPC: "the disk is full: free some space (the folder data/cache may be deleted at any time)",
-            errno.EDQUOT: "your disk quota is used up: free some space (the folder data/cache may be deleted at any time)",
+            errno.ENOSPC: "the disk is full: free some space (`labkit data --clean` empties the cache)",
+            errno.EDQUOT: "your disk quota is used up: free some space (`labkit data --clean` empties the cache)",
             errno.EROFS: "the disk is read-only: set LABKIT_HOME to a copy that you may write",
             errno.EACCES: "this folder may not be written: set LABKIT_HOME to a copy that you may write",
         }.get(error.errno or 0)

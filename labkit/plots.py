@@ -113,8 +113,8 @@ def diagram(nodes: dict[str, tuple[float, float, str, int]], arrows: Sequence[st
         boxes[name] = ax.text(x, y, text, ha="center", va="center", fontsize=10, bbox=style).get_bbox_patch()
     for arrow in arrows:
         start, end = arrow.split()
-        style = {"arrowstyle": "-|>", "color": "black", "lw": 1.2, "patchA": boxes[start], "patchB": boxes[end]}
-        ax.annotate("", xy=nodes[end][:2], xytext=nodes[start][:2], arrowprops={**style, "shrinkA": 2, "shrinkB": 2})
+        arrow_style = {"arrowstyle": "-|>", "color": "black", "lw": 1.2, "patchA": boxes[start], "patchB": boxes[end]}
+        ax.annotate("", xy=nodes[end][:2], xytext=nodes[start][:2], arrowprops={**arrow_style, "shrinkA": 2, "shrinkB": 2})
     xs, ys = [n[0] for n in nodes.values()], [n[1] for n in nodes.values()]
     ax.set(xlim=(min(xs) - 0.8, max(xs) + 0.8), ylim=(min(ys) - 0.5, max(ys) + 0.5))
     ax.axis("off")

@@ -39,9 +39,10 @@ def fetch(name: str) -> None:
         DamagedData: a file at hand is not the official one.
         labkit.files.OfflineError: it may not, or could not, be downloaded.
     """
-    from labkit.sets import load
-
-    load(name, split="test")
+    kind = SETS[name]
+    digests = _digests(kind)
+    if any(_find(kind, url) is None for url, _ in _torchvision(kind).resources):
+        _read_idx.uncached(kind, "test", digests)  # type: ignore[attr-defined]
 
 
 def public_status() -> list[tuple[str, str, Path]]:
@@ -80,15 +81,7 @@ def _intact(path: Path, md5: str) -> bool:
 
 
 def _idx(name: str, split: str, class_names: tuple[str, ...]) -> Images:
-    digests = []
-    for url, md5 in _torchvision(name).resources:
-        found = _find(name, url)
-        if found is None:
-            files.require_network(f"{name} ({url.rsplit('/', 1)[-1]})", _folder(name) / url.rsplit("/", 1)[-1])
-        elif not _intact(found, md5):
-            raise DamagedData(f"{found} is truncated or not the official file (md5 should be {md5}): delete it and load again")
-        digests.append(md5)
-    pixels, labels = _read_idx(name, split, tuple(digests))
+    pixels, labels = _read_idx(name, split, _digests(name))
     return Images(
         pixels=torch.from_numpy(pixels).unsqueeze(1),
         labels=torch.from_numpy(labels).long(),
@@ -97,6 +90,19 @@ def _idx(name: str, split: str, class_names: tuple[str, ...]) -> Images:
         split=split,
         provenance=f"torchvision.datasets.{name}",
     )
+
+
+def _digests(name: str) -> tuple[str, ...]:
+    """The md5 sums of a set's archives, after a look at those that are at hand."""
+    digests = []
+    for url, md5 in _torchvision(name).resources:
+        found = _find(name, url)
+        if found is None:
+            files.require_network(f"{name} ({url.rsplit('/', 1)[-1]})", _folder(name) / url.rsplit("/", 1)[-1])
+        elif not _intact(found, md5):
+            raise DamagedData(f"{found} is truncated or not the official file (md5 should be {md5}): delete it and load again")
+        digests.append(md5)
+    return tuple(digests)
 
 
 @files.cached
@@ -123,7 +129,8 @@ def _read_idx(name: str, split: str, digests: tuple[str, ...]) -> Any:
         except (RuntimeError, OSError) as error:
             where = _folder(name)
             raise files.OfflineError(
-                f"{name} could not be downloaded ({' '.join(str(error).split())}): connect to the network, or put its four .gz files into {where}"
+                f"{name} could not be downloaded ({' '.join(str(error).split())}): connect to the network, "
+                f"or put its four .gz files into {where}"
             ) from error
         for url, _ in kind.resources:  # keep what was downloaded, so that it is fetched once
             file = url.rsplit("/", 1)[-1]

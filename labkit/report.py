@@ -45,9 +45,8 @@ def _mismatches(lab: Lab, records: list[dict[str, Any]]) -> list[str]:
         if claim["expected"] is None:
             found.append(f"claim {claim['id']!r} has no line in expected.toml")
         elif not claim["as_expected"]:
-            found.append(
-                f"claim {claim['id']!r}: {claim['verdict']}, expected {ledger.EXPECTATIONS[claim['expected']]} ({claim['numbers']})"
-            )
+            wanted = ledger.EXPECTATIONS[claim["expected"]]
+            found.append(f"claim {claim['id']!r}: {claim['verdict']}, expected {wanted} ({claim['numbers']})")
     found += [f"claim {name!r} was never made" for name in lab.expected.claims if name not in lab.claims]
     for row in records:
         if row["inside"] is False:

@@ -106,7 +106,7 @@ def test_several_inputs_and_several_outputs():
     assert torch.allclose(out[1], 10 * out[0]) and torch.allclose(total, x.sum().expand(2, 1))
 
 
-@pytest.mark.parametrize("shape", [(6,), (4, 6), (3, 4, 6), (2, 2, 4, 6), (3, 3, 4, 6)])
+@pytest.mark.parametrize("shape", [(3,), (6,), (4, 6), (3, 4, 6), (2, 2, 4, 6), (3, 3, 4, 6)])
 def test_an_input_that_does_not_begin_with_arms_and_seeds_is_refused(shape):
     with pytest.raises(ValueError, match=r"must begin with \(arms, seeds\) = \(3, 2\), or 1") as caught:
         Arms(mlp, arms=3, seeds=(0, 1))(torch.zeros(shape, dtype=torch.double))
@@ -149,7 +149,7 @@ def test_weights_saved_and_loaded_give_the_same_outputs_and_the_optimiser_keeps_
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
     x = torch.randn(1, 1, 4, 6, dtype=torch.double)
     assert not torch.allclose(net(x), other(x))
-    other.load_state_dict(copy.deepcopy(net.state_dict()))
+    other.load_state_dict(net.state_dict())
     assert torch.equal(net(x), other(x))
     other(x).square().sum().backward()
     optimizer.step()

@@ -52,6 +52,27 @@ def shuffled(error, z, order, k):
     return error(broken)
 
 
+def averaged(error, z, order, k):
+    broken = z.clone()
+    broken[..., k] = z[..., k].mean(-1, keepdim=True)
+    return error(broken) - error(z)
+
+
+def output_change(decode, z, x, order):
+    broken = [torch.cat([z[..., :k], z[..., order, k : k + 1], z[..., k + 1 :]], -1) for k in range(z.shape[-1])]
+    return torch.stack([(decode(z) - decode(b)).square().flatten(-3).sum(-1).mean(-1) for b in broken], -1)
+
+
+def one_net(decode, z, x, order):
+    """Right for (N, K), wrong for stacked nets."""
+    base, rises = (x - decode(z)).square().flatten(1).sum(1).mean(), []
+    for k in range(z.shape[1]):
+        broken = z.clone()
+        broken[:, k] = z[order, k]
+        rises.append((x - decode(broken)).square().flatten(1).sum(1).mean() - base)
+    return torch.stack(rises)
+
+
 def kept_broken(decode, z, x, order):
     broken, rises = z.clone(), []
     base = (x - decode(z)).square().flatten(-3).sum(-1).mean(-1)
@@ -74,6 +95,8 @@ MISTAKES = [
     ("reparameterise", lambda mu, logvar, eps: mu, "the noise was not used"),
     ("reparameterise", lambda mu, logvar, eps: mu - (logvar / 2).exp() * eps, "subtracted"),
     ("reparameterise", lambda mu, logvar, eps: mu + (2 * logvar).exp() * eps, "the half belongs inside"),
+    ("reparameterise", lambda mu, logvar, eps: mu + logvar.exp() / 2 * eps, "halves the variance"),
+    ("reparameterise", lambda mu, logvar, eps: mu + logvar.sqrt() * eps, "the root was taken of logvar"),
     ("reparameterise", lambda mu, logvar, eps: mu + (logvar / 2).exp() * torch.randn_like(mu), "draws noise of its own"),
     ("reparameterise", lambda mu, logvar, eps: (mu + (logvar / 2).exp() * eps).detach(), "a detach()"),
     ("reparameterise", lambda mu, logvar, eps: mu.add_((logvar / 2).exp() * eps), "an operation in place"),
@@ -84,6 +107,11 @@ MISTAKES = [
     ("neg_elbo", elbo(kl=lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - 2 * v)), "taken for the standard deviation's"),
     ("neg_elbo", elbo(kl=lambda m, v: 0.5 * (v + (1 + m**2) / v.exp() - 1)), "the wrong way round"),
     ("neg_elbo", elbo(nll=lambda e, s, d: e / (2 * s)), "the normalising constant"),
+    ("neg_elbo", elbo(nll=lambda e, s, d: e / (2 * s) + d * torch.log(2 * math.pi * s)), "the half is missing in D/2"),
+    ("neg_elbo", elbo(nll=lambda e, s, d: e / (2 * s) + 6 * d / 2 * torch.log(2 * math.pi * s)), "not of the batch"),
+    ("neg_elbo", elbo(nll=lambda e, s, d: e / (2 * s) + 5 / 2 * torch.log(2 * math.pi * s)), "not of latent units"),
+    ("neg_elbo", elbo(nll=lambda e, s, d: e / (2 * s) + 0.5 * torch.log(2 * math.pi * s)), "each of the D pixels"),
+    ("neg_elbo", elbo(nll=lambda e, s, d: e / (2 * s**2) + d / 2 * torch.log(2 * math.pi * s)), "do not square it"),
     ("neg_elbo", elbo(nll=lambda e, s, d: e + d / 2 * torch.log(2 * math.pi * s)), "not divided by 2 sigma^2"),
     ("neg_elbo", elbo(nll=lambda e, s, d: e / s + d / 2 * torch.log(2 * math.pi * s)), "the 2 is missing"),
     ("neg_elbo", elbo(nll=lambda e, s, d: e / d / (2 * s) + d / 2 * torch.log(2 * math.pi * s)), "averaged over the pixels"),
@@ -101,9 +129,13 @@ MISTAKES = [
     ("active_units", lambda mu, threshold: (mu.std(-2) > threshold).sum(-1), "the standard deviation was compared"),
     ("active_units", lambda mu, threshold: (mu.square().mean(-2) > threshold).sum(-1), "not the mean square"),
     ("active_units", lambda mu, threshold: (mu.var(-2) > threshold).sum(), "counted together"),
-    ("ppca_prediction", lambda eigenvalues, sigma2, latent: (min(len(eigenvalues), latent), 0.0), "below the noise were counted"),
+    ("active_units", lambda mu, threshold: (mu.var(-2) > threshold).double().mean(-1), "the share of active units"),
+    ("active_units", lambda mu, threshold: mu.var(-2) > threshold, "a mask"),
+    ("active_units", lambda mu, threshold: (mu.var(-1) > threshold).sum(-1), "over the units"),
+    ("ppca_prediction", lambda eigenvalues, sigma2, latent: (len(eigenvalues), 0.0), "below the noise were counted"),
     ("ppca_prediction", lambda eigenvalues, sigma2, latent: (
-        int((eigenvalues > sigma2).sum()), SOLUTIONS["ppca_prediction"](eigenvalues, sigma2, latent)[1]), "there are only 2 units"),
+        int((eigenvalues > sigma2).sum()),
+        SOLUTIONS["ppca_prediction"](eigenvalues, sigma2, latent)[1]), "there are only 2 units"),
     ("ppca_prediction", lambda eigenvalues, sigma2, latent: (
         SOLUTIONS["ppca_prediction"](eigenvalues, sigma2, latent)[0],
         2 * SOLUTIONS["ppca_prediction"](eigenvalues, sigma2, latent)[1]), "the factor 1/2 is missing"),
@@ -115,6 +147,13 @@ MISTAKES = [
         SOLUTIONS["ppca_prediction"](eigenvalues, sigma2, latent)[1] / math.log(2)), "base 2"),
     ("ppca_prediction", lambda eigenvalues, sigma2, latent: SOLUTIONS["ppca_prediction"](
         eigenvalues[:latent], sigma2, latent), "sort them"),
+    ("ppca_prediction", lambda eigenvalues, sigma2, latent: SOLUTIONS["ppca_prediction"](
+        eigenvalues.sort().values[:latent], sigma2, latent), "these are the smallest"),
+    ("ppca_prediction", lambda eigenvalues, sigma2, latent: (
+        SOLUTIONS["ppca_prediction"](eigenvalues, sigma2, latent)[0],
+        0.5 * float(eigenvalues.sort(descending=True).values[:latent].log().sum())), "divided by sigma^2"),
+    ("beta_eff", lambda n_pixels, batch_size: n_pixels // batch_size, "rounds down"),
+    ("beta_eff", lambda n_pixels, batch_size: 2 * n_pixels / batch_size, "no factor 2"),
     ("beta_eff", lambda n_pixels, batch_size: batch_size / n_pixels, "its inverse"),
     ("beta_eff", lambda n_pixels, batch_size: n_pixels, "only the pixels"),
     ("beta_eff", lambda n_pixels, batch_size: 1 / batch_size, "only the batch"),
@@ -130,6 +169,13 @@ MISTAKES = [
     ("free_bits", lambda kl, floor: torch.maximum(kl.mean(0), torch.as_tensor(floor)).sum(), "for stacked nets"),
     ("knock_out", out_of_place(zeroed), "set to zero"),
     ("knock_out", out_of_place(shuffled), "subtract the error"),
+    ("knock_out", out_of_place(lambda error, z, order, k: error(z) - shuffled(error, z, order, k)), "the sign is turned"),
+    ("knock_out", out_of_place(averaged), "set to its mean"),
+    ("knock_out", out_of_place(lambda error, z, order, k: error(z[..., order, :]) - error(z)), "shuffled together"),
+    ("knock_out", output_change, "the change of the output"),
+    ("knock_out", one_net, "for stacked nets"),
+    ("knock_out", lambda decode, z, x, order: SOLUTIONS["knock_out"](decode, z, x, order).flatten(0, -2).mean(0)
+     if z.ndim > 2 else SOLUTIONS["knock_out"](decode, z, x, order), "for stacked nets"),
     ("knock_out", kept_broken, "were not restored"),
     ("knock_out", in_place, "an operation in place"),
     ("knock_out", lambda decode, z, x, order: SOLUTIONS["knock_out"](decode, z, x, order) / 4, "averaged over the pixels"),
@@ -171,7 +217,8 @@ def test_no_check_holds_a_solution():
 
     from notebook_source import cells
 
-    released = {line.strip() for line in inspect.getsource(check).splitlines()}
+    modules = [inspect.getmodule(getattr(check, name)) for name in CHECKS]
+    released = {line.strip() for module in modules for line in inspect.getsource(module).splitlines()}
     for cell in cells(LAB):
         if "### BEGIN SOLUTION" in cell["source"]:
             body = cell["source"].split("### BEGIN SOLUTION")[1].split("### END SOLUTION")[0]

@@ -40,7 +40,11 @@ loss = { mean = [2.0, 3.0], sd = [0.1, 0.1] }
 NOTEBOOK = {
     "cells": [
         {"cell_type": "code", "source": "# not a title\nx = 1", "metadata": {}},
-        {"cell_type": "markdown", "source": ["intro\n", "# Lab 0 · Why does it · and when\n", "\n", "## below"], "metadata": {}},
+        {
+            "cell_type": "markdown",
+            "source": ["intro\n", "# Lab 0 · Why does it · and when\n", "\n", "## below"],
+            "metadata": {},
+        },
     ]
 }
 UP, DOWN = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9]
@@ -247,12 +251,17 @@ def test_a_lab_that_is_as_expected_passes_and_an_expected_failure_is_as_expected
     results = bundle[RESULTS_MIME]
     assert results["mismatches"] == [] and "Not as expected" not in bundle["text/plain"]
     assert {c["id"]: (c["verdict"], c["expected"]) for c in results["claims"]} == {
-        "good": ("holds", "holds"), "bad": ("does not hold", "fails"), "free": ("undecided", "open"),
+        "good": ("holds", "holds"),
+        "bad": ("does not hold", "fails"),
+        "free": ("undecided", "open"),
     }
 
 
 SURPRISES = {
-    "fails for holds": (lambda lab: lab.claim("good", "It grows", DOWN, at_least=0), "claim 'good': does not hold, expected holds"),
+    "fails for holds": (
+        lambda lab: lab.claim("good", "It grows", DOWN, at_least=0),
+        "claim 'good': does not hold, expected holds",
+    ),
     "holds for fails": (lambda lab: lab.claim("bad", "It is 2", UP, at_least=0), "claim 'bad': holds, expected does not hold"),
     "undecided": (lambda lab: lab.claim("good", "It grows", 1.0, at_least=0), "claim 'good': undecided, expected holds"),
     "not finite": (lambda lab: lab.claim("good", "It grows", [1.0, np.nan], at_least=0), "claim 'good': not measured"),
@@ -382,8 +391,17 @@ def test_the_html_summary_escapes_and_has_every_row_and_verdict(workbook, shown)
     lab.claim("good", "a < b & c", UP, at_least=0)
     lab.summary()
     page = shown[0]["text/html"]
-    for part in ("Size &amp; more [&lt;nats&gt;]", "3.142", "loss, a", "2.05 ± 0.071", "1.5 … 2.5", "23.3 (report &lt;A&gt;)",
-                 "a &lt; b &amp; c", "<strong>does not hold</strong>", "Bands: mean ± 5 sd of 10 runs"):
+    for part in (
+        "Size &amp; more [&lt;nats&gt;]",
+        "3.142",
+        "loss, a",
+        "2.05 ± 0.071",
+        "1.5 … 2.5",
+        "23.3 (report &lt;A&gt;)",
+        "a &lt; b &amp; c",
+        "<strong>does not hold</strong>",
+        "Bands: mean ± 5 sd of 10 runs",
+    ):
         assert part in page, part
     assert "<nats>" not in page and page.count("<caption>") == 2 and page.count("scope='col'") == 8
     assert page.count("not as expected") == 0

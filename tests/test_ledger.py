@@ -195,7 +195,11 @@ def test_written_bands_leave_the_rest_of_the_file_as_it_is(toml, lab, profile):
         bands_before = expected.setdefault(lab, {}).setdefault("bands", {})
         bands_before.pop(profile, None)
         assert after == expected
-        kept = [line for line in TOML.splitlines() if profile != "laptop" or not line.startswith(("[lab_a.bands", "comm", "code", "reco"))]
+        kept = [
+            line
+            for line in TOML.splitlines()
+            if profile != "laptop" or not line.startswith(("[lab_a.bands", "comm", "code", "reco"))
+        ]
         lines = iter(text.splitlines())
         assert all(line in lines for line in kept)  # every line, comments too, in its order
     assert text.count("labkit calibrate") == 1

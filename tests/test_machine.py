@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_local_seed_draws_what_a_seeded_process_draws():
     with machine.local_seed(5):
         drawn = draw()
     expected = torch.rand((), generator=torch.Generator().manual_seed(5)).item()
-    assert drawn == (expected, np.random.RandomState(5).rand(), random.Random(5).random())  # noqa: NPY002
+    assert drawn == (expected, np.random.RandomState(5).rand(), random.Random(5).random())
     with machine.local_seed(6):
         assert all(a != b for a, b in zip(draw(), drawn, strict=True))
 
@@ -101,9 +102,7 @@ def test_a_generator_repeats_itself_and_is_nobody_elses():
 
 
 def test_autocast_does_nothing_on_a_cpu_and_is_bfloat16_on_a_gpu():
-    a = torch.ones(2, 2)
-    with machine.autocast(torch.device("cpu")):
-        assert (a @ a).dtype == torch.float32
+    assert isinstance(machine.autocast(torch.device("cpu")), nullcontext)
     context = machine.autocast(torch.device("cuda"))
     assert isinstance(context, torch.autocast) and context.fast_dtype == torch.bfloat16 and context.device == "cuda"
 

@@ -15,7 +15,7 @@ import torch
 from torchvision import datasets
 
 from labkit import files
-from labkit.public import DamagedData, public_status
+from labkit.public import DamagedData, fetch, public_status
 from labkit.sets import load
 
 SETS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
@@ -85,11 +85,13 @@ def test_a_damaged_archive_is_named_with_its_hash(official, monkeypatch, damage,
     path = data / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
     raw = path.read_bytes()
     md5 = hashlib.md5(raw).hexdigest()
-    path.write_bytes({"truncated": raw[:-5], "flipped": raw[:20] + bytes([raw[20] ^ 4]) + raw[21:], "replaced": archive(np.zeros(5))}[damage])
+    path.write_bytes(
+        {"truncated": raw[:-5], "flipped": raw[:20] + bytes([raw[20] ^ 4]) + raw[21:], "replaced": archive(np.zeros(5))}[damage]
+    )
     with pytest.raises(DamagedData, match="truncated or not the official file") as caught:
         load("fashion_mnist", split="test")
     assert str(path) in str(caught.value) and md5 in str(caught.value) and "delete it and load again" in str(caught.value)
-    assert [row[:2] for row in public_status()] == [("MNIST", "here"), ("FashionMNIST", "damaged")]
+    assert [row[:2] for row in public_status()] == [("mnist", "here"), ("fashion_mnist", "damaged")]
     load("mnist")
 
 
@@ -151,6 +153,26 @@ def test_what_is_downloaded_is_kept_and_fetched_once(official, mirror, monkeypat
     assert np.array_equal(load("mnist").pixels[:, 0].numpy(), truth["mnist", "train"][0])
 
 
+def test_fetch_downloads_what_is_not_at_hand_whatever_the_cache_holds(official, mirror, monkeypatch):
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [mirror])
+    kept = files.home() / "data" / "public" / "MNIST" / "raw"
+    for _ in range(2):
+        fetch("mnist")
+        assert public_status()[0] == ("mnist", "here", kept)
+        load("mnist", split="test")  # fills the cache
+        (kept / "t10k-labels-idx1-ubyte.gz").unlink()
+    fetch("mnist")
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["file:///gone/"])
+    fetch("mnist")  # at hand: nothing is asked of the network
+    (kept / "t10k-labels-idx1-ubyte.gz").write_bytes(b"")
+    with pytest.raises(DamagedData):
+        fetch("mnist")
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    with pytest.raises(files.OfflineError, match="LABKIT_OFFLINE"):
+        fetch("fashion_mnist")
+
+
 def test_a_network_that_fails_is_told_with_the_manual_step(official, monkeypatch):
     monkeypatch.delenv("LABKIT_OFFLINE")
     with pytest.raises(files.OfflineError, match=r"MNIST could not be downloaded.*or put its four \.gz files into") as caught:
@@ -170,8 +192,8 @@ def test_a_workbook_that_cannot_be_written_still_loads_what_is_at_hand(official,
 def test_status_tells_here_from_absent_and_where_it_is_or_belongs(official, monkeypatch):
     data, _ = official
     public = files.home() / "data" / "public"
-    assert public_status() == [(kind, "absent", public / kind / "raw") for kind in SETS.values()]
+    assert public_status() == [(name, "absent", public / kind / "raw") for name, kind in SETS.items()]
     monkeypatch.setenv("LABKIT_DATA", str(data))
-    assert public_status() == [(kind, "here", data.resolve() / kind / "raw") for kind in SETS.values()]
+    assert public_status() == [(name, "here", data.resolve() / kind / "raw") for name, kind in SETS.items()]
     (data / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz").unlink()
     assert public_status()[0][1] == "absent"

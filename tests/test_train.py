@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_with_arms_history_is_the_mean_over_samples_for_each_arm_and_seed():
 
 def test_each_arm_gets_the_gradient_that_it_would_get_alone():
     arms = Arms(lambda: nn.Linear(4, 1, bias=False).double(), arms=2, seeds=(0, 1))
-    start = [p.detach().clone() for p in arms.parameters()][0].unflatten(0, (2, 2))
+    start = next(arms.parameters()).detach().clone().unflatten(0, (2, 2))
     run = Run(numbered(), epochs=1, batch_size=5, arms=arms)
     optimizer = torch.optim.SGD(arms.parameters(), lr=0.5)
     for x, _ in run:
@@ -285,13 +286,19 @@ class Trained:
         self.net = Arms(lambda: nn.Linear(4, width).double(), arms=2, seeds=seeds)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=0.05)
         keep = {"net": self.net, "optimizer": self.optimizer}
-        self.run = Run(numbered(), epochs=epochs, batch_size=2, arms=self.net, label=label,
-                       keep=keep, checkpoint=checkpoint, every=KEEP_GOING)
+        self.run = Run(
+            numbered(),
+            epochs=epochs,
+            batch_size=2,
+            arms=self.net,
+            label=label,
+            keep=keep,
+            checkpoint=checkpoint,
+            every=KEEP_GOING,
+        )
         self.steps = 0
-        try:
+        with suppress(KeyboardInterrupt, ValueError):
             self.loop(stop, error)
-        except (KeyboardInterrupt, ValueError):
-            pass
 
     def loop(self, stop=None, error=KeyboardInterrupt):
         for x, _ in self.run:
@@ -331,7 +338,8 @@ def test_going_on_with_the_same_run_takes_the_epoch_up_from_its_start():
     w, optimizer = still()
     run, ends = Run(numbered(), epochs=2, batch_size=2), []
     for _ in run:
-        break
+        if run.epoch_ends:
+            break
     for _ in run:
         run.step(optimizer, w * 1)
         ends.append(run.epoch_ends)
@@ -372,7 +380,13 @@ def left(tmp_path):
 def test_damaged_checkpoints_are_not_trusted(left, capsys):
     raw, whole = left.read_bytes(), Trained()
     weight = raw.index(Trained(stop=6).net.state_dict()["weight"].numpy().tobytes()[:8])  # inside the saved weights
-    for broken in (raw[: len(raw) // 2], raw[:-1], b"", b"nonsense", raw[:weight] + bytes([raw[weight] ^ 1]) + raw[weight + 1 :]):
+    for broken in (
+        raw[: len(raw) // 2],
+        raw[:-1],
+        b"",
+        b"nonsense",
+        raw[:weight] + bytes([raw[weight] ^ 1]) + raw[weight + 1 :],
+    ):
         left.write_bytes(broken)
         capsys.readouterr()
         anew = Trained(left)

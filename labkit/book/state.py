@@ -30,6 +30,7 @@ class Entry:
 
     @property
     def number(self) -> str:
+        """Number of the lab, as in '04'."""
         return self.lab[:2]
 
     @property

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+F64 = torch.float64
+
 
 class CheckFailed(AssertionError):
     """An exercise is not right yet. Jupyter shows the message alone, without a traceback through the check."""
@@ -99,7 +101,8 @@ def compare(got: Any, expected: Any, *, known: Mapping[str, Any] | None = None, 
         raise Mistake(f"shape {want.shape}", f"shape {have.shape}", "look at which dimension is summed or averaged")
     if not np.isfinite(have).all():
         raise Mistake(_say(want), _say(have), "exp or log overflows, or a division by zero")
-    raise Mistake(_say(want), _say(have))
+    off = f" (off by up to {np.abs(have - want).max():.2g})" if _say(want) == _say(have) else ""
+    raise Mistake(_say(want), _say(have) + off)
 
 
 def unchanged(function: Callable[..., Any], *inputs: torch.Tensor, what: str = "the input") -> None:
@@ -134,3 +137,8 @@ def _say(x: np.ndarray) -> str:
         return f"{x.item():.6g}" + (f" (shape {x.shape})" if x.ndim else "")
     values = ", ".join(f"{v:.4g}" for v in x.flatten()[:6]) + (", ..." if x.size > 6 else "")
     return f"[{values}] (shape {x.shape})"
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Standard normal float64 tensor, the same for the same seed."""
+    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,133 @@
+"""Ratios that the design promises, each measured in one run, side by side, and printed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from labkit.arms import Arms
+from labkit.sets import Images, batches
+from labkit.train import Run
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def ratio(capsys, what: str, slow: Callable[[], Any], fast: Callable[[], Any], *, repeats: int) -> float:
+    """Time both in turns, so that a busy moment strikes both, and print the ratio of the best times."""
+    times = [(timed(slow), timed(fast)) for _ in range(repeats)]
+    best = min(a for a, _ in times) / min(b for _, b in times)
+    middle = statistics.median(a for a, _ in times) / statistics.median(b for _, b in times)
+    with capsys.disabled():
+        print(f"\n{what}: {best:.1f}x (best of {repeats}), {middle:.1f}x (medians)")
+    return max(best, middle)
+
+
+class Mnist(Dataset):
+    """An item as torchvision.datasets.MNIST makes it: tensor -> PIL image -> transform."""
+
+    def __init__(self, images: Images, transform: Callable[[Image.Image], Tensor]) -> None:
+        self.data, self.targets, self.transform = images.pixels[:, 0], images.labels, transform
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.data[index].numpy())), int(self.targets[index])
+
+
+def test_resident_batches_against_a_dataloader_with_transforms(capsys):
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=rng)
+    images = Images(pixels, torch.arange(60_000) % 10, tuple("0123456789"), "noise", "train", "this benchmark")
+    mean, std = (0.1307,), (0.3081,)
+    usual = DataLoader(
+        Mnist(images, transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])), batch_size=128
+    )
+
+    def loader() -> int:
+        return sum(len(x) for x, _ in usual)
+
+    def resident() -> int:
+        return sum(len(x) for x, _ in batches(images, batch_size=128, generator=rng, mean=mean, std=std))
+
+    x, y = next(iter(usual))
+    mine, labels = next(batches(images, batch_size=128, mean=mean, std=std))
+    assert torch.allclose(x, mine, atol=1e-5) and torch.equal(y, labels)
+    assert resident() == 60_000  # warm
+    assert ratio(capsys, "resident batches against DataLoader, 60,000 images", loader, resident, repeats=2) >= 10
+
+
+class Vae(nn.Module):
+    """A small MLP VAE in one call: (x, noise) -> (reconstruction, KL)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 16))
+        self.decoder = nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 64))
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.encoder(x).chunk(2, -1)
+        kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
+        return self.decoder(mu + (0.5 * logvar).exp() * noise), kl
+
+
+BETAS, SEEDS = torch.tensor([0.1, 0.5, 1.0, 4.0]), (0, 1)
+
+
+def train(net: Any, run: Run, betas: Tensor | float, lead: tuple[int, ...]) -> None:
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for x, _ in run:
+        flat = x.flatten(-3)
+        out, kl = net(flat, run.randn_like(torch.empty(*lead, flat.shape[-2], 8)))
+        run.step(optimizer, F.mse_loss(out, flat.expand(out.shape), reduction="none").sum(-1) + betas * kl, kl=kl)
+
+
+def test_eight_arms_at_once_against_in_turn(capsys):
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1400, 1, 8, 8), dtype=torch.uint8, generator=rng)
+    images = Images(pixels, torch.arange(1400) % 10, tuple("0123456789"), "noise", "train", "this benchmark")
+    options = {"epochs": 6, "batch_size": 64}
+    kept: dict[str, Any] = {}
+
+    def together() -> None:
+        net = Arms(Vae, arms=4, seeds=SEEDS)
+        train(net, Run(images, **options, arms=net), BETAS.reshape(4, 1, 1), net.lead)
+        kept["together"] = net
+
+    def in_turn() -> None:
+        kept["in turn"] = {}
+        start = Arms(Vae, arms=4, seeds=SEEDS)
+        for arm, beta in enumerate(BETAS):
+            for position, seed in enumerate(SEEDS):
+                net = kept["in turn"][arm, position] = start.net(arm, position)
+                train(net, Run(images, **options, seeds=(seed,)), beta, ())
+
+    together(), in_turn()  # warm
+    for (arm, seed), net in kept["in turn"].items():
+        for name, value in kept["together"].net(arm, seed).state_dict().items():
+            assert torch.allclose(value, net.state_dict()[name], rtol=1e-3, atol=1e-4), (arm, seed, name)
+    assert ratio(capsys, "eight small VAEs at once against in turn", in_turn, together, repeats=5) >= 2.5

@@ -1,0 +1,145 @@
+"""Figures: size and alternative text where they are displayed, and the data where it was drawn."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import colors, pyplot
+from PIL import Image
+
+from labkit import plots
+from labkit.lab import Lab
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed, as (data, metadata)."""
+    bundles: list[tuple[dict, dict]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, *, metadata, raw: bundles.append((data, metadata)))
+    return bundles
+
+
+@pytest.mark.parametrize(("rows", "columns", "dpi"), [(1, 1, 80), (2, 3, 50)])
+def test_a_displayed_figure_carries_alt_text_and_its_size(shown, rows, columns, dpi):
+    fig, axes = plots.figure(rows, columns, width=4, height=3)
+    assert np.shape(axes) == {(1, 1): (), (2, 3): (2, 3)}[rows, columns]
+    plots.display_figure(fig, alt="A flat line at zero.", dpi=dpi)
+    ((data, metadata),) = shown
+    width, height = 4 * columns * dpi, 3 * rows * dpi
+    assert metadata == {"image/png": {"alt": "A flat line at zero.", "width": width, "height": height}}
+    assert data["text/plain"] == "A flat line at zero."
+    assert Image.open(io.BytesIO(data["image/png"])).size == (2 * width, 2 * height)  # sharp on dense screens
+    assert fig.axes == []  # its memory is free
+
+
+def test_show_displays_with_the_alternative_text(shown):
+    Lab.show(None, plots.figure()[0], alt="Six bars stand out.")
+    assert shown[0][1]["image/png"]["alt"] == "Six bars stand out."
+
+
+def test_plotting_changes_no_global_state():
+    before, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
+    _, ax = plots.figure()
+    plots.band_line([0, 1], np.zeros((2, 3)), ax=ax)
+    plots.arm_bars(np.zeros((2, 3)), ["a", "b"], ax=ax)
+    assert dict(matplotlib.rcParams) == before and matplotlib.get_backend() == backend and pyplot.get_fignums() == []
+
+
+def draw(name: str, ax=None):
+    return {
+        "image_grid": lambda: plots.image_grid(torch.rand(3, 1, 2, 2), columns=2, ax=ax),
+        "band_line": lambda: plots.band_line([0, 1], np.ones((2, 3)), ax=ax),
+        "arm_bars": lambda: plots.arm_bars(np.ones((2, 3)), ["a", "b"], ax=ax),
+        "heat_map": lambda: plots.heat_map(np.eye(2), rows=["a", "b"], columns=["c", "d"], ax=ax),
+        "diagram": lambda: plots.diagram({"a": (0, 0, "A", 0), "b": (1, 1, "B", 1)}, ["a b"], ax=ax),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["image_grid", "band_line", "arm_bars", "heat_map", "diagram"])
+def test_every_plot_draws_on_the_axes_given_or_on_its_own_and_returns_them(name):
+    fig, ax = plots.figure()
+    assert draw(name, ax) is ax and (ax.has_data() or ax.texts)
+    own = draw(name)
+    assert own is not ax and own.figure is not fig
+    own.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grid_puts_image_i_at_its_row_and_column(channels):
+    images = torch.arange(5).reshape(-1, 1, 1, 1).repeat(1, channels, 2, 3) / 10
+    ax = plots.image_grid(images, columns=3, titles=["first", "second"])
+    canvas = ax.images[0].get_array()
+    assert canvas.shape[:2] == (2 * 2 + 1, 3 * 3 + 2)
+    for i in range(5):
+        top, left = i // 3 * 3, i % 3 * 4
+        assert np.allclose(canvas[top : top + 2, left : left + 3], i / 10)
+    assert np.allclose(canvas[2], 1) and np.allclose(canvas[3:, 8:], 1)  # gaps and the place that is left are white
+    assert ax.images[0].get_clim() == (0, 1)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+
+
+def test_a_grid_takes_images_without_channels_and_clips_at_vmax():
+    canvas = plots.image_grid(torch.tensor([[[0.0, 2.0], [4.0, -1.0]]]), columns=1, vmax=4.0).images[0].get_array()
+    assert np.allclose(canvas, [[0, 0.5], [1, 0]])
+
+
+def test_a_band_line_is_the_mean_with_one_sd_either_way():
+    values = np.array([[1.0, 2.0, 6.0], [4.0, 4.0, 4.0]])
+    ax = plots.band_line([10, 20], values, label="beta = 1", arm=1)
+    (line,), (band,) = ax.lines, ax.collections
+    assert line.get_xdata().tolist() == [10, 20] and line.get_ydata().tolist() == [3, 4] and line.get_label() == "beta = 1"
+    sd = np.std([1, 2, 6], ddof=1)
+    edges = band.get_paths()[0].vertices
+    assert edges[:, 1].min() == pytest.approx(3 - sd) and edges[:, 1].max() == pytest.approx(3 + sd)
+    assert colors.to_hex(line.get_color()).upper() == plots.COLOURS[1] and line.get_linestyle() == "--"
+    assert len(plots.band_line([0, 1], values[:, :1]).lines) == 1  # one seed: no spread, no error
+
+
+def test_arms_differ_in_line_style_as_well_as_colour():
+    ax = plots.figure()[1]
+    for arm in range(4):
+        plots.band_line([0, 1], np.ones((2, 2)), ax=ax, arm=arm)
+    assert len({line.get_linestyle() for line in ax.lines}) == len({line.get_color() for line in ax.lines}) == 4
+
+
+def test_arm_bars_show_the_mean_and_every_seed():
+    values = np.array([[1.0, 3.0], [5.0, 9.0]])
+    ax = plots.arm_bars(values, ["low", "high"], colours=[0, 0])
+    assert [bar.get_height() for bar in ax.patches] == [2, 7]
+    assert [line.get_ydata().tolist() for line in ax.lines] == values.tolist()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["low", "high"]
+    assert len({bar.get_facecolor() for bar in ax.patches}) == 1
+
+
+def test_a_heat_map_writes_each_number_in_its_cell_readably():
+    values = np.array([[0.0, 1.0, 0.5], [0.25, 0.75, 1.0]])
+    ax = plots.heat_map(values, rows=["a", "b"], columns=["x", "y", "z"], fmt="{:.1f}")
+    for text in ax.texts:
+        column, row = text.get_position()
+        assert text.get_text() == f"{values[row, column]:.1f}"
+        # WCAG contrast of the number against its cell, at least 3 to 1
+        cell = matplotlib.colormaps["viridis"](values[row, column])[:3]
+        light = [
+            sum(
+                w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+                for w, c in zip((0.2126, 0.7152, 0.0722), rgb, strict=True)
+            )
+            for rgb in (cell, colors.to_rgb(text.get_color()))
+        ]
+        assert (max(light) + 0.05) / (min(light) + 0.05) >= 3
+    assert len(ax.texts) == 6
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["x", "y", "z"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+
+
+def test_a_diagram_has_a_box_for_each_node_and_an_arrow_for_each_pair():
+    ax = plots.diagram({"x": (0, 0, "image", 0), "z": (2, 1, "code", 1)}, ["x z"])
+    boxes = {text.get_text(): text for text in ax.texts if text.get_text()}
+    assert set(boxes) == {"image", "code"} and boxes["code"].get_position() == (2, 1)
+    (arrow,) = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
+    assert arrow.patchA is boxes["image"].get_bbox_patch() and arrow.patchB is boxes["code"].get_bbox_patch()
+    assert ax.get_xlim()[0] < 0 and ax.get_xlim()[1] > 2
