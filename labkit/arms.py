@@ -23,7 +23,7 @@ class Arms:
         net(torch.randn(1, 1, 8, 4)).shape            # (3, 2, 8, 2)
 
     A stacked Adam or SGD step equals the separate steps, since both work element by element; gradient clipping by norm
-    does not. Modules that change buffers in the forward pass (BatchNorm's running statistics) are not supported by vmap.
+    does not. Dropout draws another mask for every net, which loosens the pairing.
 
     Source: torch.func, 'model ensembling'.
     """

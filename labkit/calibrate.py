@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labkit import ledger
+from labkit import files, ledger
 from labkit.book.execute import Executed, Job, run_many
 
 MIN_SEEDS = 10
@@ -34,18 +35,26 @@ def calibrate(
 
     Raises:
         ValueError: fewer than ten seeds: the range of a few runs says little about the next one.
-        CalibrationFailed: a run failed, or two runs recorded different things.
+        CalibrationFailed: a run failed, or two runs recorded different things. The first failure ends the others.
+        OSError: expected.toml can't be written; nothing was run.
     """
     if seeds < MIN_SEEDS:
         raise ValueError(f"{seeds} seeds are too few for a band: use at least {MIN_SEEDS}")
+    expected = notebook.with_name("expected.toml")
+    with files.atomic_write(expected) as spare:  # better to learn now that it can't be written
+        spare.write_bytes(expected.read_bytes())
     work = [
         Job(notebook, {"LABKIT_PROFILE": profile, "LABKIT_SEED": str(1 + i), "LABKIT_STRICT": "0"}, *limits)
         for i in range(seeds)
     ]
-    runs = run_many(work, jobs, lambda job, executed: done and done(int(job.env["LABKIT_SEED"]), executed))
-    for job, run in zip(work, runs, strict=True):
-        if run.status != "ok" or run.results is None:
+
+    def finished(job: Job, run: Executed) -> None:
+        if done:
+            done(int(job.env["LABKIT_SEED"]), run)
+        if run.status != "ok" or run.results is None:  # the other runs are of no use without this one
             raise CalibrationFailed(f"seed {job.env['LABKIT_SEED']}: {run.status} {run.where} {run.message or 'no summary'}")
+
+    runs = run_many(work, jobs, finished)
     results = [run.results for run in runs if run.results is not None]
     bands, verdicts = summarise(results)
     header = {
@@ -55,27 +64,35 @@ def calibrate(
         "runs": seeds,
         "verdicts": verdicts,
     }
-    ledger.write_bands(notebook.stem, profile, header, bands, path=notebook.with_name("expected.toml"))
+    ledger.write_bands(notebook.stem, profile, header, bands, path=expected)
     return {"records": bands, "verdicts": verdicts}
 
 
-def summarise(results: list[dict[str, Any]]) -> tuple[dict[str, dict[str, list[float]]], dict[str, str]]:
-    """Bands (record -> mean and sd by arm) and verdicts (claim -> '9 holds, 1 undecided') of several runs.
+def summarise(results: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Bands (record -> mean, sd by arm, least width of counts) and verdicts (claim -> '9 holds, 1 undecided') of runs.
 
     Raises:
-        CalibrationFailed: the runs differ in records or arms.
+        CalibrationFailed: the runs differ in records or arms, or a record is not finite.
     """
     banded = {row["name"]: row["arms"] for row in results[0]["records"] if row["wants_band"]}
     values: dict[str, list[list[float]]] = {name: [] for name in banded}
+    counts = set(banded)  # records that hold whole numbers only: one of them more or less is no surprise
     for result in results:
         rows = {row["name"]: row for row in result["records"] if row["wants_band"]}
         if {name: row["arms"] for name, row in rows.items()} != banded:
             raise CalibrationFailed("two runs recorded different names or arms: records must not depend on the seed")
         for name, row in rows.items():
+            if any(mean is None or not math.isfinite(mean) for mean in row["mean"]):
+                raise CalibrationFailed(f"seed {result['seed']}: the record {name!r} is not finite, so it can have no band")
             values[name].append(row["mean"])
-    counts: dict[str, Counter[str]] = {}
+            if any(value != round(value) for arm in row["values"] for value in arm):
+                counts.discard(name)
+    tally: dict[str, Counter[str]] = {}
     for result in results:
         for claim in result["claims"]:
-            counts.setdefault(claim["id"], Counter())[claim["verdict"]] += 1
-    verdicts = {claim: ", ".join(f"{n} {word}" for word, n in count.most_common()) for claim, count in counts.items()}
-    return {name: ledger.spread(runs) for name, runs in values.items()}, verdicts
+            tally.setdefault(claim["id"], Counter())[claim["verdict"]] += 1
+    verdicts = {claim: ", ".join(f"{n} {word}" for word, n in count.most_common()) for claim, count in tally.items()}
+    bands: dict[str, dict[str, Any]] = {name: dict(ledger.spread(runs)) for name, runs in values.items()}
+    for name in counts:
+        bands[name]["step"] = 1.0
+    return bands, verdicts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,6 +20,9 @@ app = typer.Typer(
 @app.callback()
 def main() -> None:
     """Run, check and hand out the labs of the workbook."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no ✗ gets a ? for it, not a traceback
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 @app.command()
@@ -93,7 +97,11 @@ def data(
     from labkit.public import SETS, DamagedData, fetch, public_status
 
     if clean:
-        typer.echo(f"the cache is empty; {clean_cache() / 1e6:.1f} MB are free again")
+        try:
+            freed = clean_cache()
+        except OSError as error:
+            stop(str(error), code=1)
+        typer.echo(f"the cache is empty; {freed / 1e6:.1f} MB are free again")
         return
     chosen = list(SETS) if names and "all" in names else names or []
     if unknown := [name for name in chosen if name not in SETS]:
@@ -137,7 +145,7 @@ def calibrate(
         )
     except (ValueError, FileNotFoundError) as error:
         stop(str(error), code=2)
-    except CalibrationFailed as error:
+    except (CalibrationFailed, OSError) as error:
         stop(str(error), code=1)
     except KeyboardInterrupt:
         stop("interrupted; expected.toml is as it was", code=130)

@@ -31,9 +31,9 @@ def home() -> Path:
     named = os.environ.get("LABKIT_HOME")
     if named:
         folder = Path(named).expanduser()
-        if not (folder / "notebooks").is_dir():
+        if not (folder / "notebooks" / "expected.toml").is_file():
             raise FileNotFoundError(
-                f"LABKIT_HOME is {named!r}, but there is no notebooks/ in it: set it to the workbook's folder"
+                f"LABKIT_HOME is {named!r}, but there is no notebooks/expected.toml in it: set it to the workbook's folder"
             )
         return folder.resolve()
     for start in (Path.cwd(), Path(__file__).resolve().parent):

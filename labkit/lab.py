@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from labkit.train import Run
 PROFILES = ledger.PROFILES
 MAX_SETTINGS = 6
 SEEDS_EACH = 1000
+MAX_SEED = 10**12  # a thousand seeds for each of these still fit where NumPy and torch want them
 RESULTS_MIME = "application/vnd.labkit.results+json"
 
 
@@ -34,7 +36,7 @@ def open_lab(name: str, *, profile: str | None = None, seed: int | None = None, 
     and the best device there is.
 
     Raises:
-        ValueError: unknown profile or device, or a seed that is no whole number.
+        ValueError: unknown lab, profile or device, or a seed that is no whole number in 0..10**12.
     """
     profile = profile or os.environ.get("LABKIT_PROFILE") or "tiny"
     if profile not in PROFILES:
@@ -43,9 +45,11 @@ def open_lab(name: str, *, profile: str | None = None, seed: int | None = None, 
             "(set LABKIT_PROFILE, or open_lab(..., profile='tiny'))"
         )
     word = str(seed) if seed is not None else os.environ.get("LABKIT_SEED") or "0"
-    if not word.isdecimal():
-        raise ValueError(f"{'LABKIT_SEED' if seed is None else 'seed'} is {word!r}: it must be a whole number from 0 up")
+    if not word.isdecimal() or len(word) > len(str(MAX_SEED)) or int(word) > MAX_SEED:
+        raise ValueError(f"{'LABKIT_SEED' if seed is None else 'seed'} is {word!r}: it must be a whole number in 0..10**12")
     lab = Lab(name, profile, int(word), machine.pick_device(device))
+    if name not in (known := _known_labs(lab.expected.path)):
+        raise ValueError(f"there is no lab {name!r}: use one of {', '.join(known) or '(none yet)'}")
     machine.settle(lab.device)
     torch.manual_seed(lab.seed)  # for code of yours that draws without a generator
     minutes = lab.expected.minutes
@@ -81,7 +85,11 @@ class Lab:
                 )
         column = PROFILES.index(self.profile)
         chosen = {name: row[column] if isinstance(row, tuple) else row for name, row in rows.items()}
-        return make_dataclass("Settings", list(chosen), frozen=True)(**chosen)
+
+        def unknown(settings: Any, name: str) -> Any:
+            raise AttributeError(f"setting {name!r} is unknown: there are {', '.join(chosen)}")
+
+        return make_dataclass("Settings", list(chosen), frozen=True, namespace={"__getattr__": unknown})(**chosen)
 
     def seeds(self, n: int) -> list[int]:
         """`n` seeds, at most 1000, that belong to this lab's seed and to no other's."""
@@ -206,7 +214,7 @@ class Lab:
         from labkit import report
 
         records = [self._with_band(row) for row in self.records.values()]
-        return report.results(self, records, _strict())
+        return report.results(self, records)
 
     def _with_band(self, row: Mapping[str, Any]) -> dict[str, Any]:
         band = self.expected.band(row["name"]) if row["wants_band"] else None
@@ -217,6 +225,12 @@ class Lab:
 
     def _folder(self) -> Path:
         return files.home() / "runs" / self.profile
+
+
+def _known_labs(path: Path) -> list[str]:
+    """Names of the labs: the tables of expected.toml, at `path`, and the notebooks beside it."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return sorted({*tables, *(notebook.stem for notebook in path.parent.glob("*.ipynb"))})
 
 
 def _strict() -> bool:

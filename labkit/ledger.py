@@ -36,7 +36,7 @@ def judge(values: Any, *, at_least: float | None = None, at_most: float | None =
 
     'holds' if the whole 95 % t interval of the mean lies on the right side of the threshold, 'does not hold' if it lies
     on the wrong one, 'undecided' between, and always 'undecided' from a single seed unless the quantity is declared
-    deterministic. NaN or infinity is 'not measured'.
+    deterministic. NaN or infinity is 'not measured'. `at_least=0` claims an effect: it must lie beyond 0.
 
     Args:
         values: scalar or (seeds,).
@@ -47,6 +47,8 @@ def judge(values: Any, *, at_least: float | None = None, at_most: float | None =
 
     if at_least is None and at_most is None:
         raise ValueError("say what is claimed: at_least=, at_most= or both")
+    if not all(math.isfinite(bound) for bound in (at_least, at_most) if bound is not None):
+        raise ValueError(f"a threshold must be a number, got at_least={at_least}, at_most={at_most}")
     x = np.atleast_1d(np.asarray(values, dtype=float))
     if x.ndim != 1 or not len(x):
         raise ValueError(f"a claim needs one number a seed, got shape {x.shape}: take the difference of two arms first")
@@ -65,8 +67,11 @@ def judge(values: Any, *, at_least: float | None = None, at_most: float | None =
         half = float(stats.t.ppf((1 + LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
         how = f"{len(x)} seeds"
     low, high = mean - half, mean + half
-    right = (at_least is None or low >= at_least) and (at_most is None or high <= at_most)
-    wrong = (at_least is not None and high < at_least) or (at_most is not None and low > at_most)
+    # 'at least 0' claims an effect, so an interval that only touches 0 is not enough
+    right = (at_least is None or (low > 0 if at_least == 0 else low >= at_least)) and (at_most is None or high <= at_most)
+    wrong = (at_least is not None and (high <= 0 if at_least == 0 else high < at_least)) or (
+        at_most is not None and low > at_most
+    )
     interval = f" [{low:.3g}, {high:.3g}]" if math.isfinite(half) and half else ""
     return Verdict(HOLDS if right else FAILS if wrong else UNDECIDED, f"{mean:.3g}{interval}, {how}; asked: {asked}")
 
@@ -115,7 +120,7 @@ class Expected:
         ends = []
         for mean, sd in zip(row["mean"], row["sd"], strict=True):
             # a figure that no seed moves may still differ in its last digits between machines
-            half = max(SPREADS * sd, 1e-3 * abs(mean))
+            half = max(SPREADS * sd, 1e-3 * abs(mean), row.get("step", 0.0))
             ends.append((mean - half, mean + half))
         return ends
 
@@ -129,7 +134,7 @@ class Expected:
 def write_bands(lab: str, profile: str, header: dict[str, Any], bands: dict[str, dict[str, Any]], *, path: Path) -> None:
     """Put a lab's bands for one profile into expected.toml and leave everything else in it as it is, comments too.
 
-    bands: record -> {"mean": [..], "sd": [..]}, one entry an arm.
+    bands: record -> {"mean": [..], "sd": [..]}, one entry an arm, and {"step": s} if the band must be at least +-s wide.
     """
     import tomlkit
 
@@ -143,6 +148,8 @@ def write_bands(lab: str, profile: str, header: dict[str, Any], bands: dict[str,
     for name, row in bands.items():
         inline = tomlkit.inline_table()
         inline.update({key: [float(f"{v:.4g}") for v in row[key]] for key in ("mean", "sd")})
+        if "step" in row:
+            inline["step"] = row["step"]
         records[name] = inline
     table["records"] = records
     all_bands[profile] = table

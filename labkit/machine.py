@@ -68,11 +68,12 @@ def local_seed(seed: int) -> Iterator[None]:
     import torch
 
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy state is what must be kept
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []  # by default all, with a warning
+    with torch.random.fork_rng(devices=devices):
         try:
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
             yield
         finally:
             random.setstate(python)
@@ -92,7 +93,7 @@ def settle(device: torch.device) -> None:
 
     torch.set_flush_denormal(True)
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    if threads.isdigit() and int(threads) > 0:
+    if threads.isdecimal() and int(threads) > 0:
         torch.set_num_threads(int(threads))
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")

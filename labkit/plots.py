@@ -90,21 +90,6 @@ def arm_bars(values: Any, arms: Sequence[str], *, ax: Any = None, colours: Seque
     return ax
 
 
-def heat_map(
-    values: Any, *, rows: Sequence[str], columns: Sequence[str], ax: Any = None, fmt: str = "{:.2f}", **options: Any
-) -> Any:
-    """Draw a matrix with its numbers written in, in viridis."""
-    ax, x = _axes(ax), np.asarray(values, dtype=float)
-    shown = ax.imshow(x, cmap="viridis", aspect="auto", **options)
-    low, high = shown.get_clim()
-    for (r, c), v in np.ndenumerate(x):
-        dark = (v - low) / ((high - low) or 1) < 0.6
-        ax.text(c, r, fmt.format(v), ha="center", va="center", color="white" if dark else "black", fontsize=8)
-    ax.set_xticks(range(len(columns)), list(columns))
-    ax.set_yticks(range(len(rows)), list(rows))
-    return ax
-
-
 def diagram(nodes: dict[str, tuple[float, float, str, int]], arrows: Sequence[str], *, ax: Any = None) -> Any:
     """Draw boxes joined by arrows: nodes are name -> (x, y, text, colour number), arrows are 'from to'."""
     ax, boxes = _axes(ax), {}

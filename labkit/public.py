@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,7 @@ def _read_idx(name: str, split: str, digests: tuple[str, ...]) -> Any:
     `digests` are the md5 sums of the archives: they key the cache.
     """
     kind = _torchvision(name)
+    _sweep()
     try:
         files.cache_dir().mkdir(parents=True, exist_ok=True)
         unpacked = tempfile.TemporaryDirectory(dir=files.cache_dir(), prefix=".unpack-")
@@ -119,22 +123,40 @@ def _read_idx(name: str, split: str, digests: tuple[str, ...]) -> Any:
         unpacked = tempfile.TemporaryDirectory(prefix="labkit-")
     with unpacked as folder:
         raw = Path(folder) / name / "raw"
-        raw.mkdir(parents=True)
-        for url, _ in kind.resources:
-            found = _find(name, url)
-            if found is not None:
-                shutil.copy(found, raw)
         try:
+            raw.mkdir(parents=True)
+            for url, _ in kind.resources:
+                found = _find(name, url)
+                if found is not None:
+                    shutil.copy(found, raw)
             dataset = kind(folder, train=split == "train", download=True)
         except (RuntimeError, OSError) as error:
-            where = _folder(name)
+            with suppress(OSError):
+                _keep(name, raw)
+            reason = " ".join(str(error).split())
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if full or all(_find(name, url) for url, _ in kind.resources):
+                raise OSError(f"{name} could not be unpacked in {folder}: {reason}; free some space") from error
             raise files.OfflineError(
-                f"{name} could not be downloaded ({' '.join(str(error).split())}): connect to the network, "
-                f"or put its four .gz files into {where}"
+                f"{name} could not be downloaded ({reason}): connect to the network, "
+                f"or put its four .gz files into {_folder(name)}"
             ) from error
-        for url, _ in kind.resources:  # keep what was downloaded, so that it is fetched once
-            file = url.rsplit("/", 1)[-1]
-            if _find(name, url) is None:
-                with files.atomic_write(_folder(name) / file) as spare:
-                    shutil.copy(raw / file, spare)
+        _keep(name, raw)
         return dataset.data.numpy(), dataset.targets.numpy()
+
+
+def _keep(name: str, raw: Path) -> None:
+    """Copy the archives that were downloaded into `raw` to data/public, so that each is fetched once."""
+    for url, md5 in _torchvision(name).resources:
+        file = url.rsplit("/", 1)[-1]
+        if _find(name, url) is None and _intact(raw / file, md5):
+            with files.atomic_write(_folder(name) / file) as spare:
+                shutil.copy(raw / file, spare)
+
+
+def _sweep() -> None:
+    """Remove what killed processes left half-unpacked; a folder younger than a day may still be in use."""
+    for left in files.cache_dir().glob(".unpack-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(left)

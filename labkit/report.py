@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as markup
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
 
 
-def results(lab: Lab, records: list[dict[str, Any]], under_runner: bool) -> dict[str, Any]:
-    """Collect a lab's results as plain JSON values; `under_runner` says that the minutes since the kernel's start count."""
+def results(lab: Lab, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Collect a lab's results as plain JSON values."""
     import torch
 
     notebook = files.home() / "notebooks" / f"{lab.name}.ipynb"
@@ -27,7 +28,7 @@ def results(lab: Lab, records: list[dict[str, Any]], under_runner: bool) -> dict
         "profile": lab.profile,
         "seed": lab.seed,
         "device": str(lab.device),
-        "minutes": _minutes() if under_runner else None,
+        "minutes": _minutes() if "LABKIT_CHILD" in os.environ else None,  # set by `labkit run`: the kernel did nothing else
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "code": code,

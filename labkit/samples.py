@@ -23,11 +23,6 @@ def train_judge(images: Images, *, limit: int = 5000) -> Callable[[Tensor], np.n
     return lambda x: model.predict(x.detach().flatten(1).cpu().numpy())
 
 
-def class_shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Share of each class, (n_classes,), summing to 1."""
-    return np.bincount(labels, minlength=n_classes) / len(labels)
-
-
 def prdc(real: Tensor, fake: Tensor, *, k: int = 5) -> dict[str, float]:
     """Precision, recall, density and coverage of `fake` against `real`, both (N, ...), from balls around k-th neighbours.
 

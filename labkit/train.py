@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from labkit import files
+from labkit import checkpoint as checkpoints
 from labkit.arms import Arms
+from labkit.history import History
 from labkit.machine import generator
 from labkit.sets import Images, gather
 
 
 class NonFiniteLoss(FloatingPointError):
     """A loss became NaN or infinite."""
-
-
-class History:
-    """Sample-weighted means of the recorded terms, one row an epoch: `history["kl"]` is (epochs, *lead)."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[Tensor]] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._weight: dict[str, int] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._rows:
-            raise KeyError(f"no term {name!r} was recorded: there are {', '.join(self._rows) or 'none yet'}")
-        return torch.stack(self._rows[name]).cpu().numpy()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._rows
-
-    def __len__(self) -> int:
-        return max((len(rows) for rows in self._rows.values()), default=0)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the recorded terms."""
-        return list(self._rows)
-
-    def add(self, terms: Mapping[str, Tensor], weight: int) -> None:
-        """Add batch means (*lead) of `weight` samples to the epoch under way."""
-        for name, value in terms.items():
-            value = value.detach() * weight
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._weight[name] = self._weight.get(name, 0) + weight
-
-    def close_epoch(self) -> None:
-        """Turn what was added into one row."""
-        for name, total in self._sums.items():
-            self._rows.setdefault(name, []).append((total / self._weight[name]).float())
-        self._sums, self._weight = {}, {}
-
-    def state_dict(self) -> dict[str, list[Tensor]]:
-        """Closed rows by name."""
-        return {name: list(rows) for name, rows in self._rows.items()}
-
-    def load_state_dict(self, state: Mapping[str, Sequence[Tensor]]) -> None:
-        """Take over closed rows."""
-        self._rows = {name: list(rows) for name, rows in state.items()}
 
 
 class Run:
@@ -81,7 +33,9 @@ class Run:
     which its arms share, so that differences between arms are paired. Without, x is (B, C, H, W) and y (B,).
 
     `keep` names what a checkpoint holds (anything with state_dict and load_state_dict); with `checkpoint` it is written
-    after an epoch once `every` seconds have passed, taken up again if the last run was interrupted, and removed at the end.
+    after an epoch once `every` seconds have passed, taken up again if the last run was interrupted, and removed at the
+    end. A run is taken up only by one with the same data, starting weights, optimiser settings, seeds, batch size, epochs
+    and `settings`, a text that names whatever else rules the loss. It then goes on as if it had never stopped.
 
     Raises:
         NonFiniteLoss: from `step`, at the first loss that is NaN or infinite (on a GPU within 16 steps of it).
@@ -100,6 +54,7 @@ class Run:
         device: torch.device | str | None = None,
         augment: Callable[[Tensor], Tensor] | None = None,
         keep: Mapping[str, Any] | None = None,
+        settings: str = "",
         checkpoint: Path | str | None = None,
         every: float = 60.0,
     ) -> None:
@@ -128,6 +83,11 @@ class Run:
         self._keep = dict(keep or {})
         self._checkpoint = Path(checkpoint) if checkpoint and self._keep else None
         self._every = every
+        self._settings = settings
+        self._left_early = False
+        self._epoch_began: list[Tensor] = []  # states of the generators
+        # taken before any step, so that a run with other weights, data or learning rate never takes up this one
+        self._start = checkpoints.digest(self._keep) if self._checkpoint else ""
 
     @property
     def progress(self) -> float:
@@ -145,12 +105,16 @@ class Run:
         from tqdm.auto import tqdm
 
         self._resume()
-        self._step = self.epoch * self.steps_per_epoch  # a loop that was left early takes its epoch up from the start
+        if self._left_early:  # take the epoch up from its start
+            self.history.cut(self.epoch)
+            self._set_generators(self._epoch_began)
+            self._step, self._left_early = self.epoch * self.steps_per_epoch, False
         total, finished, saved = self.epochs * self.steps_per_epoch, False, time.monotonic()
         hidden = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")  # tqdm's notebook bar does not heed it by itself
         bar = tqdm(total=total, initial=self._step, desc=self.label, leave=False, unit="step", mininterval=0.5, disable=hidden)
         try:
             while self.epoch < self.epochs:
+                self._epoch_began = self._generators()
                 for x, y in self._batches():
                     self._weight = x.shape[len(self._lead)]  # (1, seeds, B, ...) or (B, ...)
                     yield x, y
@@ -168,6 +132,7 @@ class Run:
             if finished and self._checkpoint:
                 self._checkpoint.unlink(missing_ok=True)
             if not finished:
+                self._left_early = True
                 self.history.close_epoch()
                 print(f"{self.label}: stopped in epoch {self.epoch + 1} of {self.epochs}; the nets keep what they have learnt")
 
@@ -235,52 +200,48 @@ class Run:
             f"learning rate {lr}. Look for exp, log or a division that overflows; try a tenth of the learning rate"
         )
 
+    def _generators(self) -> list[Tensor]:
+        return [each.get_state() for each in (*self._orders, *self._noises)]
+
+    def _set_generators(self, states: Sequence[Tensor]) -> None:
+        for each, state in zip((*self._orders, *self._noises), states, strict=True):
+            each.set_state(state.cpu())
+
     def _fingerprint(self) -> str:
-        shapes = {
-            name: {key: tuple(value.shape) for key, value in thing.state_dict().items() if isinstance(value, Tensor)}
-            for name, thing in sorted(self._keep.items())
-        }
-        data = f"{self.images.name}/{self.images.split}/{len(self.images)}"
-        return f"{self.label} {data} {self.epochs}x{self.batch_size} {self._lead} {self.seeds} {shapes}"
+        images = self.images
+        data = f"{images.name}/{images.split}/{len(images)}/{int(images.pixels.sum(dtype=torch.int64))}"
+        return f"{self.label} {data} {self.epochs}x{self.batch_size} {self._lead} {self.seeds} {self._start} {self._settings}"
 
     def _save(self) -> None:
+        assert self._checkpoint is not None
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.empty(0)
         state = {
             "fingerprint": self._fingerprint(),
             "epoch": self.epoch,
             "history": self.history.state_dict(),
-            "orders": [order.get_state() for order in self._orders],
-            "noises": [noise.get_state() for noise in self._noises],
+            "generators": self._generators(),
+            "global": [torch.get_rng_state(), cuda],  # for dropout, and code that draws without a generator
             "kept": {name: thing.state_dict() for name, thing in self._keep.items()},
         }
-        assert self._checkpoint is not None
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        with files.atomic_write(self._checkpoint) as spare:  # torch.load overlooks flipped bytes, so a hash goes first
-            spare.write_bytes(hashlib.sha256(buffer.getbuffer()).digest() + buffer.getbuffer())
+        checkpoints.write(self._checkpoint, state)
 
     def _resume(self) -> None:
         if not self._checkpoint or not self._checkpoint.exists() or self._step:
             return
         try:
-            raw = self._checkpoint.read_bytes()
-            if hashlib.sha256(raw[32:]).digest() != raw[:32]:
-                raise ValueError("it is damaged, or no checkpoint")
-            state = torch.load(io.BytesIO(raw[32:]), map_location=self.device, weights_only=True)
-        except Exception as error:  # a damaged checkpoint costs the time it would have saved, nothing more
+            state = checkpoints.read(self._checkpoint, self.device)
+        except (ValueError, OSError) as error:  # costs the time that it would have saved, nothing more
             print(f"{self.label}: the checkpoint {self._checkpoint} can't be read ({error}); starting anew")
             return
-        if state["fingerprint"] != self._fingerprint():
+        if state.get("fingerprint") != self._fingerprint():
             print(f"{self.label}: the checkpoint {self._checkpoint} is of other settings; starting anew")
             return
         self.epoch, self._step = state["epoch"], state["epoch"] * self.steps_per_epoch
         self.history.load_state_dict(state["history"])
-        for mine, theirs in zip(self._orders + self._noises, state["orders"] + state["noises"], strict=True):
-            mine.set_state(theirs.cpu())
+        self._set_generators(state["generators"])
+        torch.set_rng_state(state["global"][0].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["global"][1].cpu(), self.device)
         for name, thing in self._keep.items():
             thing.load_state_dict(state["kept"][name])
         print(f"{self.label}: going on after epoch {self.epoch} of {self.epochs} (delete {self._checkpoint} to start anew)")
-
-
-def parameter_count(net: nn.Module) -> int:
-    """Number of parameters of a net."""
-    return sum(p.numel() for p in net.parameters())

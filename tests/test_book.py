@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
+import signal
 import sys
+import tempfile
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +19,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from labkit.book import execute, labs, pages, theme
+from labkit.book import build, execute, labs, pages, theme
 from labkit.book.article import render
 from labkit.book.execute import RESULTS_MIME, Job, run_many, run_notebook
 from labkit.book.formulas import to_mathml
@@ -140,6 +143,44 @@ def test_a_child_that_hangs_or_ends_without_a_report_is_a_result(tmp_path, monke
         assert (done.status, done.failed, done.where) == (status, None, "")
         assert message in done.message
         assert len(done.notebook.cells) == 1
+
+
+def test_a_kernel_starts_also_where_the_path_is_too_long_for_a_socket(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    done = run_notebook(write(tmp_path / "any.ipynb", "1"), env={}, cell_timeout=60, lab_timeout=60)
+    assert done.status == "ok", done.message
+
+
+def test_relative_folders_are_meant_from_where_the_caller_is(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    path = write(tmp_path / "notebooks" / "any.ipynb", "import os\nprint(os.environ['LABKIT_HOME'], os.environ['LABKIT_DATA'])")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LABKIT_HOME", ".")
+    done = run_notebook(path, env={"LABKIT_DATA": "sets"}, cell_timeout=60, lab_timeout=60)
+    assert done.notebook.cells[0].outputs[0].text.split() == [str(tmp_path), str(tmp_path / "sets")]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals as POSIX has them")
+def test_signals_that_are_ignored_or_not_pythons_are_left_alone(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with build._ends_like_interrupt():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with pytest.raises(KeyboardInterrupt), build._ends_like_interrupt():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(1)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        monkeypatch.setattr(signal, "getsignal", lambda number: None)
+        monkeypatch.setattr(signal, "signal", lambda number, handler: pytest.fail("a foreign handler was replaced"))
+        with build._ends_like_interrupt():
+            pass
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGHUP, before)
 
 
 # -- formulas ----------------------------------------------------------------------------------------------------------
@@ -409,7 +450,12 @@ def test_labs_are_found_by_name_number_or_beginning(house, names, found):
 
 @pytest.mark.parametrize(
     "name, message",
-    [("6", "04_vae_collapse, 05_vae_gan, 11_dann"), ("scratch", "there is no lab"), ("vae", "more than one")],
+    [
+        ("6", "04_vae_collapse, 05_vae_gan, 11_dann"),
+        ("scratch", "there is no lab"),
+        ("²", "there is no lab"),
+        ("vae", "more than one"),
+    ],
 )
 def test_an_unknown_or_ambiguous_lab_is_an_error_that_lists_labs(house, name, message):
     with pytest.raises(ValueError, match=message):

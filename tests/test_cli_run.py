@@ -208,6 +208,45 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(tmp_path, monkeypatch, wor
     assert message in result.stderr and result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("kind", ["file", "below a file", "read-only", "no such place"])
+def test_a_folder_that_cannot_be_written_is_told_before_any_lab_runs(tmp_path, kind):
+    house = make_house(tmp_path / "house", {"01_a": [RUNS.format(lab="01_a")]})
+    (tmp_path / "file").touch()
+    (tmp_path / "fixed").mkdir(mode=0o555)
+    if kind == "read-only" and os.access(tmp_path / "fixed", os.W_OK):
+        pytest.skip("this user may write anywhere")
+    out = {"file": "file", "below a file": "file/book", "read-only": "fixed/book", "no such place": "/proc/book"}[kind]
+    process = labkit_run(house, "--out", str(tmp_path / out))
+    assert process.returncode == 1 and not (house / "runs.txt").exists()
+    assert process.stderr.count("\n") == 1 and process.stderr.endswith("): choose another folder with --out\n")
+
+
+def test_other_commands_say_in_one_line_what_the_disk_refuses(tmp_path, monkeypatch):
+    from labkit import calibrate
+    from labkit.cli import app
+
+    def fails(*arguments, **options):
+        raise OSError("could not write expected.toml: the disk is read-only")
+
+    house = make_house(tmp_path / "house", {"01_a": ["1"]})
+    monkeypatch.setenv("LABKIT_HOME", str(house))
+    monkeypatch.setattr(calibrate, "calibrate", fails)
+    result = CliRunner().invoke(app, ["calibrate", "01_a"])
+    assert (result.exit_code, result.stderr) == (1, "labkit: could not write expected.toml: the disk is read-only\n")
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path / "absent"))
+    result = CliRunner().invoke(app, ["data", "--clean"])
+    assert result.exit_code == 1 and result.stderr.startswith("labkit: LABKIT_HOME is ") and result.stderr.count("\n") == 1
+
+
+def test_an_encoding_without_a_sign_costs_that_sign_alone(tmp_path):
+    house = make_house(tmp_path / "house", {})
+    _, options = command(house)
+    options["env"] |= {"PYTHONIOENCODING": "cp1252:strict"}
+    code = "import typer; from labkit.cli import app; app.command('sign')(lambda: typer.echo('✗ a'))\napp(['sign'])"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, **options)
+    assert (process.returncode, process.stdout) == (0, "? a\n"), process.stderr
+
+
 def test_the_command_imports_nothing_heavy_before_it_is_needed():
     heavy = {"torch", "numpy", "nbclient", "nbconvert", "nbformat", "jinja2", "bs4", "matplotlib", "IPython"}
     code = f"import sys, labkit.cli; print(sorted({heavy!r} & set(sys.modules)))"

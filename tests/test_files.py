@@ -70,7 +70,7 @@ def test_home_that_is_nowhere_says_what_to_set(tmp_path, monkeypatch):
 
 def test_a_labkit_home_without_notebooks_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"LABKIT_HOME is .*no notebooks/ in it"):
+    with pytest.raises(FileNotFoundError, match=r"LABKIT_HOME is .*no notebooks/expected\.toml in it"):
         files.home()
 
 

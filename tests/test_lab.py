@@ -113,10 +113,13 @@ def test_arguments_go_before_the_environment(workbook, monkeypatch):
         ({"PROFILE": "Tiny"}, {}, r"profile 'Tiny' is unknown"),
         ({}, {"device": "gpu"}, r"device 'gpu' is not on this machine"),
         ({"DEVICE": "tpu"}, {}, r"device 'tpu' is not on this machine"),
-        ({"SEED": "one"}, {}, r"LABKIT_SEED is 'one': it must be a whole number from 0 up"),
+        ({"SEED": "one"}, {}, r"LABKIT_SEED is 'one': it must be a whole number in 0\.\.10\*\*12"),
         ({"SEED": "-1"}, {}, r"LABKIT_SEED is '-1'"),
         ({"SEED": "²"}, {}, r"LABKIT_SEED is '²'"),
-        ({}, {"seed": -1}, r"seed is '-1': it must be a whole number from 0 up"),
+        ({}, {"seed": -1}, r"seed is '-1': it must be a whole number in 0"),
+        ({"SEED": "9" * 23}, {}, r"LABKIT_SEED is '9+': it must be a whole number in 0\.\.10\*\*12$"),
+        ({"SEED": "9" * 5000}, {}, r"LABKIT_SEED is '9+': it must be a whole number in 0"),
+        ({}, {"seed": 10**12 + 1}, r"seed is '1000000000001': it must be a whole number in 0"),
         ({}, {"seed": 1.5}, r"seed is '1.5'"),
     ],
 )
@@ -161,6 +164,15 @@ def test_settings_tables_that_break_the_rules_are_refused(workbook):
     with pytest.raises(ValueError, match="7 settings at once: keep to 6"):
         opened().settings(**{f"row{i}": i for i in range(7)})
     assert opened().settings(**{f"row{i}": i for i in range(6)}).row5 == 5
+
+
+def test_a_setting_that_is_not_there_is_named_with_those_that_are(workbook):
+    cfg = opened().settings(epochs=(1, 2, 3), batch=64)
+    with pytest.raises(AttributeError, match=r"^setting 'epoch' is unknown: there are epochs, batch$"):
+        _ = cfg.epoch
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cfg.epochs = 2
+    assert repr(cfg).endswith("Settings(epochs=1, batch=64)")
 
 
 # --- records and claims
@@ -344,6 +356,7 @@ def test_a_record_without_band_is_not_held_against_one(workbook):
 
 def test_results_hold_what_was_measured_and_how(workbook, shown, monkeypatch):
     monkeypatch.setenv("LABKIT_STRICT", "1")
+    monkeypatch.setenv("LABKIT_CHILD", "run")
     lab = opened()
     as_expected(lab)
     lab.summary()
@@ -409,7 +422,22 @@ def test_the_html_summary_escapes_and_has_every_row_and_verdict(workbook, shown)
     assert report.html(lab.results()).count("<td>not as expected</td>") == 1
 
 
-def test_a_lab_without_notebook_or_expectations_can_be_opened_and_summed_up(workbook, shown):
+def test_a_mistyped_lab_is_refused_with_those_there_are(workbook):
+    (workbook / "notebooks" / "new.ipynb").write_text(json.dumps(NOTEBOOK))
+    with pytest.raises(ValueError, match=r"^there is no lab 'dmo': use one of demo, new$"):
+        open_lab("dmo", device="cpu")
+    assert open_lab("new", device="cpu").expected.claims == {}
+
+
+def test_the_greatest_seed_can_be_used(workbook):
+    lab = opened(seed=10**12)
+    with module.machine.local_seed(lab.seeds(1000)[-1]):
+        assert torch.rand((), generator=module.machine.generator(lab.seeds(1)[0])) < 1
+
+
+def test_a_lab_without_notebook_can_be_opened_and_summed_up(workbook, shown):
+    with (workbook / "notebooks" / "expected.toml").open("a") as file:
+        file.write("\n[sketch.minutes]\n")
     lab = open_lab("sketch", device="cpu")
     lab.record("x", 1.0)
     lab.summary()

@@ -255,3 +255,23 @@ def test_spread_is_mean_and_sample_sd_by_arm():
         column = [run[arm] for run in runs]
         assert got["mean"][arm] == pytest.approx(statistics.mean(column))
         assert got["sd"][arm] == pytest.approx(statistics.stdev(column))
+
+
+def test_at_least_zero_claims_an_effect_that_no_effect_does_not_show():
+    assert judge([0.0, 0.0, 0.0], at_least=0.0).word == ledger.FAILS
+    assert judge([5.0, 5.0, 5.0], at_least=5.0).word == ledger.HOLDS
+    assert judge([0.1, 0.1, 0.1], at_least=0.0).word == ledger.HOLDS
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="a threshold must be a number"):
+        judge([1.0, 2.0], at_least=float("nan"))
+
+
+def test_the_band_of_a_count_is_at_least_one_wide(tmp_path):
+    path = tmp_path / "expected.toml"
+    path.write_text(
+        "[lab.bands.tiny.records]\nn = { mean = [20.0], sd = [0.0], step = 1.0 }\nx = { mean = [20.0], sd = [0.0] }\n"
+    )
+    expected = Expected("lab", "tiny", path=path)
+    assert expected.band("n") == [(19.0, 21.0)] and expected.band("x") == [pytest.approx((19.98, 20.02))]

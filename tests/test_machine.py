@@ -90,6 +90,23 @@ def test_local_seed_puts_all_three_states_back_also_after_an_exception(error):
     assert all(a != b for a, b in zip(before, inside, strict=True))
 
 
+@pytest.mark.parametrize(("there", "kept"), [((), []), (("cuda",), [1])])
+def test_local_seed_keeps_the_state_of_the_current_gpu_alone(devices, monkeypatch, there, kept):
+    told = []
+
+    def fork_rng(devices=None):
+        told.append(devices)
+        return nullcontext()
+
+    devices(*there)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: None)
+    with machine.local_seed(5):
+        pass
+    assert told == [kept]
+
+
 def test_a_generator_repeats_itself_and_is_nobody_elses():
     before = torch.get_rng_state()
     first = torch.rand(4, generator=machine.generator(3))
@@ -107,7 +124,7 @@ def test_autocast_does_nothing_on_a_cpu_and_is_bfloat16_on_a_gpu():
     assert isinstance(context, torch.autocast) and context.fast_dtype == torch.bfloat16 and context.device == "cuda"
 
 
-@pytest.mark.parametrize(("words", "told"), [("3", [3]), ("", []), ("0", []), ("many", [])])
+@pytest.mark.parametrize(("words", "told"), [("3", [3]), ("", []), ("0", []), ("many", []), ("²", [])])
 def test_settle_makes_torch_obey_omp_num_threads(monkeypatch, words, told):
     threads: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)

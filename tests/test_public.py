@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import os
+import shutil
 import struct
 import threading
+import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -35,6 +39,7 @@ def official(tmp_path, monkeypatch):
     monkeypatch.delenv("LABKIT_DATA", raising=False)
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     (tmp_path / "workbook" / "notebooks").mkdir(parents=True)
+    (tmp_path / "workbook" / "notebooks" / "expected.toml").touch()
     truth = {}
     for number, (name, kind) in enumerate(SETS.items()):
         raw, resources = tmp_path / "official" / kind / "raw", []
@@ -180,6 +185,40 @@ def test_a_network_that_fails_is_told_with_the_manual_step(official, monkeypatch
     assert "\n" not in str(caught.value)
     assert str(files.home() / "data" / "public" / "MNIST" / "raw") in str(caught.value)
     assert not list(files.cache_dir().glob(".unpack-*")) and not list(files.cache_dir().rglob("output.pkl"))
+
+
+def test_archives_that_arrived_are_kept_though_a_later_one_did_not(official, mirror, monkeypatch):
+    data, _ = official
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [mirror])
+    names = [name for name, _ in datasets.MNIST.resources]
+    (data / "MNIST" / "raw" / names[-1]).write_bytes(b"cut off")
+    with pytest.raises(files.OfflineError, match="MNIST could not be downloaded"):
+        fetch("mnist")
+    kept = files.home() / "data" / "public" / "MNIST" / "raw"
+    assert sorted(path.name for path in kept.iterdir()) == sorted(names[:-1])
+
+
+@pytest.mark.parametrize("where", ["copy", "unpack"])
+def test_a_full_disk_is_not_taken_for_the_network(official, monkeypatch, where):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC if where == "copy" else None, "No space left on device")
+
+    monkeypatch.setenv("LABKIT_DATA", str(official[0]))
+    monkeypatch.setattr(*((shutil, "copy") if where == "copy" else (datasets.MNIST, "download")), full)
+    with pytest.raises(OSError, match=r"MNIST could not be unpacked in .*No space left on device; free some space$"):
+        load("mnist")
+
+
+def test_what_a_killed_process_left_half_unpacked_is_swept_after_a_day(official, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(official[0]))
+    old, young = (files.cache_dir() / f".unpack-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        (folder / "MNIST").mkdir(parents=True)
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    load("mnist")
+    assert not old.exists() and young.exists()
 
 
 def test_a_workbook_that_cannot_be_written_still_loads_what_is_at_hand(official, monkeypatch):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
-from labkit.samples import class_shares, prdc, train_judge
+from labkit.samples import prdc, train_judge
 from labkit.sets import load
 
 
@@ -77,7 +76,3 @@ def test_the_judge_knows_real_digits_and_takes_no_more_than_its_limit():
     right = (train_judge(train)(test.floats()) == test.labels.numpy()).mean()
     few = (train_judge(train, limit=30)(test.floats()) == test.labels.numpy()).mean()
     assert right > 0.97 and few < 0.9
-
-
-def test_class_shares_count_every_class():
-    assert class_shares(np.array([0, 2, 2, 2]), 4).tolist() == [0.25, 0, 0.75, 0]

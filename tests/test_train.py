@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from labkit.arms import Arms
+from labkit.history import History
 from labkit.sets import Images
-from labkit.train import History, NonFiniteLoss, Run, parameter_count
+from labkit.train import NonFiniteLoss, Run
 
 KEEP_GOING = -1.0  # seconds between checkpoints: one after every epoch
 
@@ -238,10 +239,6 @@ def test_a_term_that_was_never_recorded_is_named_with_those_that_were():
     assert "kl" not in history and len(history) == 1
 
 
-def test_parameter_count():
-    assert parameter_count(nn.Linear(3, 4)) == 16
-
-
 # --- losses that are not finite
 
 
@@ -282,15 +279,31 @@ def test_without_arms_the_message_names_none():
 class Trained:
     """One training of two arms and two seeds with noise, which can be stopped at a step and gone on with."""
 
-    def __init__(self, checkpoint=None, *, stop=None, epochs=4, width=3, label="lesson", seeds=(0, 1), error=KeyboardInterrupt):
+    def __init__(
+        self,
+        checkpoint=None,
+        *,
+        stop=None,
+        epochs=4,
+        width=3,
+        label="lesson",
+        seeds=(0, 1),
+        lr=0.05,
+        settings="",
+        images=None,
+        bare=False,
+        error=KeyboardInterrupt,
+    ):
+        self.bare = bare  # also draws from torch's global generator
         self.net = Arms(lambda: nn.Linear(4, width).double(), arms=2, seeds=seeds)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=0.05)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=lr)
         keep = {"net": self.net, "optimizer": self.optimizer}
         self.run = Run(
-            numbered(),
+            numbered() if images is None else images,
             epochs=epochs,
             batch_size=2,
             arms=self.net,
+            settings=settings,
             label=label,
             keep=keep,
             checkpoint=checkpoint,
@@ -306,6 +319,7 @@ class Trained:
                 raise error
             out = self.net(x.flatten(3).double())
             out = out + self.run.randn_like(out)
+            out = out + torch.randn(()) if self.bare else out
             self.run.step(self.optimizer, out.square().mean(-1), size=out.detach().abs().mean((-1, -2)))
             self.steps += 1
 
@@ -359,6 +373,30 @@ def test_a_resumed_training_ends_exactly_where_an_uninterrupted_one_ends(tmp_pat
     assert list(checkpoint.parent.iterdir()) == []  # a finished run takes its checkpoint away
 
 
+def test_a_resumed_training_goes_on_with_the_global_generator_where_it_was(tmp_path):
+    torch.manual_seed(5)
+    whole = Trained(bare=True)
+    torch.manual_seed(5)
+    Trained(tmp_path / "run.pt", stop=6, bare=True)
+    torch.manual_seed(123)
+    assert Trained(tmp_path / "run.pt", bare=True).same_as(whole)
+
+
+def test_an_epoch_that_was_left_early_is_repeated_whole_with_the_same_batches():
+    seen, run = [], Run(numbered(), epochs=3, batch_size=2)
+    w, optimizer = still()
+    for x, _ in run:
+        run.step(optimizer, w * x.mean())
+        if run.epoch == 1:
+            seen.append(which(x).tolist())
+            break
+    again = []
+    for x, _ in run:
+        run.step(optimizer, w * x.mean())
+        again.append(which(x).tolist())
+    assert len(run.history) == 3 and len(again) == 6 and again[0] == seen[0]
+
+
 def test_a_checkpoint_waits_until_its_time_has_come(tmp_path):
     run = Run(numbered(), epochs=3, batch_size=2, keep={"net": nn.Linear(1, 1)}, checkpoint=tmp_path / "run.pt", every=3600)
     for _ in run:
@@ -401,7 +439,18 @@ def test_a_foreign_file_is_not_trusted(left, capsys, content):
     assert Trained(left).same_as(Trained()) and "starting anew" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("other", [{"epochs": 5}, {"width": 2}, {"label": "other"}, {"seeds": (0, 2)}])
+OTHERS = [
+    {"epochs": 5},
+    {"width": 2},
+    {"label": "other"},
+    {"seeds": (0, 2)},
+    {"lr": 0.5},
+    {"settings": "sigma2 = 0.2"},
+    {"images": Images(numbered().pixels + 1, numbered().labels, ("even", "odd"), "numbered", "train", "test")},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=[str(next(iter(other))) for other in OTHERS])
 def test_a_checkpoint_of_other_settings_is_not_trusted(left, capsys, other):
     anew = Trained(left, **other)
     assert "is of other settings; starting anew" in capsys.readouterr().out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +41,7 @@ def build(
     from tqdm import tqdm
 
     cell_limit, lab_limit = labs.limits(profile)
+    _probe(out)
     env = {"LABKIT_PROFILE": profile, "LABKIT_STRICT": "1"}
     ground = labs.ground_hash()
     keys = {path.stem: labs.lab_key(path, profile, ground) for path in notebooks}
@@ -69,6 +72,17 @@ def build(
             if out.is_dir():
                 write_index(out, profile, ground)
     return [entries[path.stem] for path in notebooks]
+
+
+def _probe(out: Path) -> None:
+    """Write and remove a file where the workbook goes, since hours may pass before its first page is written."""
+    try:
+        (out / ".state").mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out / ".state") as file:
+            file.write(b"a workbook goes here")
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"nothing can be written in {out} ({reason}): choose another folder with --out") from error
 
 
 def bind(out: Path, path: Path, executed: Executed, *, profile: str, key: str) -> state.Entry:
@@ -132,10 +146,12 @@ def _ends_like_interrupt() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
-        names = []
-    old = {getattr(signal, name): signal.signal(getattr(signal, name), stop) for name in names}
+        numbers = []
+    # ignored, as under nohup, stays ignored; None is a handler that Python did not set and could not put back
+    ours = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    old = {number: signal.signal(number, stop) for number in ours}
     try:
         yield
     finally:

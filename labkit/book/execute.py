@@ -120,6 +120,9 @@ class _Child:
             **job.env,
             MARK: self.mark,
         }
+        for key in ("LABKIT_DATA", "LABKIT_HOME"):  # the child works in the notebook's folder, not in the caller's
+            if env.get(key):
+                env[key] = str(Path(env[key]).expanduser().resolve())
         order = {
             "path": str(path),
             "folder": str(path.parent),

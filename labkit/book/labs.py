@@ -37,7 +37,7 @@ def find_labs(names: Sequence[str]) -> list[Path]:
     chosen = set()
     for name in names:
         word = Path(name).name.removesuffix(".ipynb")
-        if word.isdigit():
+        if word.isdecimal():
             hits = [path for path in labs if int(path.stem[:2]) == int(word)]
         else:
             exact = [path for path in labs if path.stem == word]
@@ -73,7 +73,7 @@ def ground_hash() -> str:
         for path in sorted(path for path in paths if path.is_file()):
             digest.update(path.relative_to(base).as_posix().encode())
             digest.update(path.read_bytes())
-    for name in ("LABKIT_SEED", "LABKIT_DEVICE", "LABKIT_DATA", "LABKIT_RANDOM_WEIGHTS"):
+    for name in ("LABKIT_SEED", "LABKIT_DEVICE", "LABKIT_DATA"):
         digest.update(f"{name}={os.environ.get(name, '')}".encode())
     return digest.hexdigest()
 

@@ -69,12 +69,13 @@ async def execute(job: dict[str, Any], notebook: Any, scratch: Path) -> dict[str
         nonlocal current
         current = cell_index
 
-    # sockets in a file cannot be taken by another kernel that starts at the same moment, as ports can
+    # sockets in a file cannot be taken by another kernel that starts at the same moment, as ports can; but their paths
+    # may have no more than about 100 bytes
     manager = AsyncKernelManager(
         kernel_name="python3",
         kernel_spec_manager=ThisPython(),
         connection_file=str(scratch / "k.json"),
-        transport="tcp" if os.name == "nt" else "ipc",
+        transport="tcp" if os.name == "nt" or len(str(scratch)) > 80 else "ipc",
     )
     client = NotebookClient(
         notebook,
