@@ -173,6 +173,8 @@ def test_an_interrupt_ends_every_process_and_resume_goes_on(tmp_path):
     house = make_house(tmp_path / "house", {"01_quick": [RUNS.format(lab="01_quick")], "02_slow": [slow]})
     out = house / "runs" / "book-tiny"
     arguments, options = command(house, "--jobs", "2")
+    if os.name == "posix":  # a shell starts background jobs with SIGINT ignored, and so would be what they start
+        options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     end = time.monotonic() + 60
     while time.monotonic() < end:

@@ -210,6 +210,7 @@ def test_a_disk_that_is_really_full_keeps_the_old_file(small_disk):
 
 def test_a_cache_on_a_full_disk_still_gives_the_result(small_disk, monkeypatch):
     (small_disk / "notebooks").mkdir()
+    (small_disk / "notebooks" / "expected.toml").touch()
     monkeypatch.setenv("LABKIT_HOME", str(small_disk))
 
     @files.cached
