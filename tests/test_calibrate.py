@@ -69,9 +69,10 @@ def test_too_few_seeds_are_refused(notebook):
         calibrate(notebook(), seeds=9)
 
 
-def test_a_record_that_is_not_finite_gets_no_band():
+@pytest.mark.parametrize("mean", [None, float("nan"), float("inf")])
+def test_a_record_that_is_not_finite_gets_no_band(mean):
     with pytest.raises(CalibrationFailed, match="seed 2: the record 'r' is not finite"):
-        summarise([results(1), {**results(2), "records": [{**results(2)["records"][0], "mean": [None]}]}])
+        summarise([results(1), {**results(2), "records": [{**results(2)["records"][0], "mean": [mean]}]}])
 
 
 def test_runs_that_record_different_arms_are_refused():
