@@ -13,6 +13,8 @@ import torch
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+#: For ten labels, dark enough for thin strokes on white
+TEN = ("#2E75FF", "#D55E00", "#009E73", "#8B1A1A", "#6A0DAD", "#303030", "#C79A00", "#E255B5", "#00A5C8", "#6B6B2E")
 
 
 def figure(rows: int = 1, columns: int = 1, *, width: float = 5.0, height: float = 3.4, **options: Any) -> tuple[Any, Any]:
@@ -103,4 +105,53 @@ def diagram(nodes: dict[str, tuple[float, float, str, int]], arrows: Sequence[st
     xs, ys = [n[0] for n in nodes.values()], [n[1] for n in nodes.values()]
     ax.set(xlim=(min(xs) - 0.8, max(xs) + 0.8), ylim=(min(ys) - 0.5, max(ys) + 0.5))
     ax.axis("off")
+    return ax
+
+
+def embedding(
+    points: Any, labels: Any, names: Sequence[str], *, ax: Any = None, size: float | None = None, legend: bool = True
+) -> Any:
+    """Scatter points (N, 2) by label, whole numbers that index `names`: markers up to 8 names, short texts for 9 or 10.
+
+    A text is the name itself if all have at most two letters or digits, and otherwise the label's number, explained in
+    the legend. `size` is a symbol's area in square points. The axes have equal scales and no ticks, since t-SNE and UMAP
+    have no unit.
+
+    Raises:
+        ValueError: points are not (N, 2), a label is no index of `names`, or there are more than 10 names.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.markers import MarkerStyle
+
+    xy, y = np.asarray(torch.as_tensor(points).detach().cpu()), np.asarray(torch.as_tensor(labels).detach().cpu())
+    if xy.ndim != 2 or xy.shape[1] != 2 or y.shape != (len(xy),):
+        raise ValueError(f"points {xy.shape} and labels {y.shape} don't fit: give points (N, 2) and one label a point, (N,)")
+    if len(names) > len(TEN):
+        raise ValueError(f"{len(names)} labels can't be told apart in one picture: give at most {len(TEN)}")
+    strange = np.setdiff1d(y, np.arange(len(names))).tolist()
+    if strange:
+        raise ValueError(f"labels {strange} have no name: {len(names)} names are for labels 0 to {len(names) - 1}")
+    few = len(names) <= len(COLOURS)
+    short = len(set(names)) == len(names) and all(len(name) <= 2 and name.isalnum() and name.isascii() for name in names)
+    texts = names if short else [str(i) for i in range(len(names))]
+    markers = MARKERS if few else [rf"$\mathrm{{{text}}}$" for text in texts]
+    styles = [MarkerStyle(marker) for marker in markers[: len(names)]]
+    paths = [style.get_path().transformed(style.get_transform()) for style in styles]
+    colours = np.array(COLOURS if few else TEN)
+    edge = {"edgecolors": "black", "linewidths": 0.3} if few else {"linewidths": 0}
+
+    ax = _axes(ax)
+    order = np.random.default_rng(0).permutation(len(y))  # so that no label lies on top of all others
+    y = y[order].astype(int)
+    ax.scatter(*xy[order].T, s=size or (18 if few else 26), c=colours[y], **edge).set_paths([paths[k] for k in y])
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if legend and (few or not short):
+        line: dict[str, Any] = {"linestyle": "", "markersize": 6, "markeredgewidth": 0.3 if few else 0}
+        handles = [
+            Line2D([], [], marker=marker, color=colour, markeredgecolor="black" if few else colour, label=name, **line)
+            for marker, colour, name in zip(markers, colours, names, strict=False)
+        ]
+        ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize="small")
     return ax

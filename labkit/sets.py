@@ -87,6 +87,17 @@ class Images:
         """All pixels as float32 in 0..1, (N, C, H, W)."""
         return self.pixels.float() / 255
 
+    def rgb(self) -> Images:
+        """The same set in three channels: grey images with the three equal, colour ones as they are.
+
+        Raises:
+            ValueError: the images have neither one channel nor three.
+        """
+        channels = self.pixels.shape[1]
+        if channels not in (1, 3):
+            raise ValueError(f"{self.name} ({self.split}) has {channels} channels: only 1 (grey) or 3 (colour) can be RGB")
+        return self if channels == 3 else replace(self, pixels=self.pixels.repeat(1, 3, 1, 1))
+
 
 def load(name: str, *, split: str = "train", limit: int | None = None, seed: int = 0, **options: Any) -> Images:
     """Load a set by name: an embedded world or a public set.
@@ -115,8 +126,9 @@ def load(name: str, *, split: str = "train", limit: int | None = None, seed: int
 def _sets() -> dict[str, Callable[..., Images]]:
     from labkit import public
     from labkit.worlds.digits import digits
+    from labkit.worlds.digits_m import digits_m
 
-    return {"digits": digits, "mnist": public.mnist, "fashion_mnist": public.fashion_mnist}
+    return {"digits": digits, "digits_m": digits_m, **{name: source.load for name, source in public.SETS.items()}}
 
 
 def _subset(images: Images, limit: int, seed: int) -> Images:

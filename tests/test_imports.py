@@ -24,8 +24,8 @@ MODULES = {
 ROWS = (
     ("files", "machine"),
     ("sets", "arms", "ledger", "checkpoint", "history", "check.frame"),
-    ("public", "worlds", "samples", "plots"),
-    ("train", "report", "check"),
+    ("public", "worlds", "samples", "plots", "embed"),
+    ("train", "report", "check", "probes"),
     ("lab",),
     ("book",),
     ("calibrate",),

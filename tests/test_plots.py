@@ -54,11 +54,12 @@ def draw(name: str, ax=None):
         "image_grid": lambda: plots.image_grid(torch.rand(3, 1, 2, 2), columns=2, ax=ax),
         "band_line": lambda: plots.band_line([0, 1], np.ones((2, 3)), ax=ax),
         "arm_bars": lambda: plots.arm_bars(np.ones((2, 3)), ["a", "b"], ax=ax),
+        "embedding": lambda: plots.embedding(np.eye(2), [0, 1], ["a", "b"], ax=ax),
         "diagram": lambda: plots.diagram({"a": (0, 0, "A", 0), "b": (1, 1, "B", 1)}, ["a b"], ax=ax),
     }[name]()
 
 
-@pytest.mark.parametrize("name", ["image_grid", "band_line", "arm_bars", "diagram"])
+@pytest.mark.parametrize("name", ["image_grid", "band_line", "arm_bars", "diagram", "embedding"])
 def test_every_plot_draws_on_the_axes_given_or_on_its_own_and_returns_them(name):
     fig, ax = plots.figure()
     assert draw(name, ax) is ax and (ax.has_data() or ax.texts)
@@ -121,3 +122,63 @@ def test_a_diagram_has_a_box_for_each_node_and_an_arrow_for_each_pair():
     (arrow,) = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
     assert arrow.patchA is boxes["image"].get_bbox_patch() and arrow.patchB is boxes["code"].get_bbox_patch()
     assert ax.get_xlim()[0] < 0 and ax.get_xlim()[1] > 2
+
+
+def drawn(ax) -> dict[tuple[float, float], tuple[str, tuple]]:
+    """Point -> its colour and the outline of its symbol."""
+    (dots,) = ax.collections
+    return {
+        tuple(point): (colors.to_hex(colour).upper(), path.vertices.round(6).tobytes())
+        for point, colour, path in zip(dots.get_offsets().tolist(), dots.get_facecolors(), dots.get_paths(), strict=True)
+    }
+
+
+@pytest.mark.parametrize(("n_labels", "palette"), [(2, plots.COLOURS), (8, plots.COLOURS), (9, plots.TEN), (10, plots.TEN)])
+def test_an_embedding_gives_each_label_a_colour_and_a_symbol_of_its_own(n_labels, palette):
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    labels = torch.arange(30) % n_labels
+    ax = plots.embedding(torch.tensor(points), labels, [f"class {i}" for i in range(n_labels)])
+    by_point = drawn(ax)
+    of_label = [{by_point[tuple(point)] for point in points[labels == k]} for k in range(n_labels)]
+    assert [len(looks) for looks in of_label] == [1] * n_labels
+    assert [next(iter(looks))[0] for looks in of_label] == list(palette[:n_labels])
+    assert len({next(iter(looks))[1] for looks in of_label}) == n_labels
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [f"class {i}" for i in range(n_labels)]
+    assert [colors.to_hex(h.get_color()).upper() for h in legend.legend_handles] == list(palette[:n_labels])
+    assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0 and ax.get_aspect() == 1 and ax.get_title() == ""
+    ax.figure.canvas.draw()
+
+
+def test_names_of_one_letter_are_their_own_legend():
+    looks = {}
+    for names in ("0123456789", "1023456789"):
+        ax = plots.embedding(np.eye(2), [0, 1], names)
+        looks[names] = [look for _, look in (drawn(ax)[0.0, 1.0], drawn(ax)[1.0, 0.0])]
+        assert ax.get_legend() is None
+    assert looks["0123456789"] == looks["1023456789"][::-1]  # the text drawn is the name
+    ax = plots.embedding(np.eye(2), [0, 1], ["$", *"123456789"])  # no letter or digit
+    assert ax.get_legend() is not None
+    ax.figure.canvas.draw()
+    assert plots.embedding(np.eye(2), [0, 1], ["a", "b"], legend=False).get_legend() is None
+
+
+def test_no_label_lies_on_top_of_all_others():
+    points = np.stack([np.arange(200), np.zeros(200)], axis=1)
+    x = plots.embedding(points, np.arange(200) // 100, ["source", "target"]).collections[0].get_offsets()[:, 0]
+    assert 30 < (x[:100] < 100).sum() < 70  # of the points drawn first
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "n_names", "message"),
+    [
+        (np.zeros((3, 3)), [0, 0, 0], 2, r"points \(3, 3\) and labels \(3,\) don't fit"),
+        (np.zeros((3, 2)), [0, 0], 2, r"points \(3, 2\) and labels \(2,\) don't fit"),
+        (np.zeros((3, 2)), [0, 2, -1], 2, r"labels \[-1, 2\] have no name: 2 names are for labels 0 to 1"),
+        (np.zeros((3, 2)), [0, 0.5, 1], 2, r"labels \[0.5\] have no name"),
+        (np.zeros((3, 2)), [0, 0, 0], 11, "11 labels can't be told apart in one picture: give at most 10"),
+    ],
+)
+def test_points_that_cannot_be_drawn_are_refused(points, labels, n_names, message):
+    with pytest.raises(ValueError, match=message):
+        plots.embedding(points, labels, [str(i) for i in range(n_names)])

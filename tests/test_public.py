@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import io
 import os
+import pickle
 import shutil
 import struct
+import tarfile
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision import datasets
 
 from labkit import files
-from labkit.public import DamagedData, fetch, public_status
-from labkit.sets import load
+from labkit.public import DamagedData, fetch, mnist_m, public_status
+from labkit.sets import Images, load
 
 SETS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
 SIZES = {"train": 12, "t10k": 5}
@@ -96,7 +100,7 @@ def test_a_damaged_archive_is_named_with_its_hash(official, monkeypatch, damage,
     with pytest.raises(DamagedData, match="truncated or not the official file") as caught:
         load("fashion_mnist", split="test")
     assert str(path) in str(caught.value) and md5 in str(caught.value) and "delete it and load again" in str(caught.value)
-    assert [row[:2] for row in public_status()] == [("mnist", "here"), ("fashion_mnist", "damaged")]
+    assert [row[:2] for row in public_status()[:2]] == [("mnist", "here"), ("fashion_mnist", "damaged")]
     load("mnist")
 
 
@@ -231,8 +235,320 @@ def test_a_workbook_that_cannot_be_written_still_loads_what_is_at_hand(official,
 def test_status_tells_here_from_absent_and_where_it_is_or_belongs(official, monkeypatch):
     data, _ = official
     public = files.home() / "data" / "public"
-    assert public_status() == [(name, "absent", public / kind / "raw") for name, kind in SETS.items()]
+    absent = [("mnist_m", "absent", public / "mnist_m"), ("cifar10", "absent", public)]
+    assert public_status() == [(name, "absent", public / kind / "raw") for name, kind in SETS.items()] + absent
     monkeypatch.setenv("LABKIT_DATA", str(data))
-    assert public_status() == [(name, "here", data.resolve() / kind / "raw") for name, kind in SETS.items()]
+    assert public_status() == [(name, "here", data.resolve() / kind / "raw") for name, kind in SETS.items()] + absent
     (data / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz").unlink()
     assert public_status()[0][1] == "absent"
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def blended(official, monkeypatch):
+    """A folder of MNIST-M in the official layout with a few images a split, and what is in it."""
+    folder, truth = official[0] / "mnist_m", {}
+    for number, (split, n) in enumerate({"train": 6, "test": 3}.items()):
+        rng = np.random.default_rng((2, number))
+        truth[split] = rng.integers(0, 256, (n, 32, 32, 3)), rng.integers(0, 10, n)
+        (folder / f"mnist_m_{split}").mkdir(parents=True)
+        for k, image in enumerate(truth[split][0]):
+            (folder / f"mnist_m_{split}" / f"{k:08}.png").write_bytes(png(image))
+        lines = [f"{k:08}.png {label}\n" for k, label in enumerate(truth[split][1])]
+        (folder / f"mnist_m_{split}_labels.txt").write_text("".join(lines))
+    monkeypatch.setattr(mnist_m, "OFFICIAL", {"train": 6, "test": 3})
+    monkeypatch.setattr(mnist_m, "URL", "http://127.0.0.1:9/none")
+    monkeypatch.setenv("LABKIT_DATA", str(official[0]))
+    return folder, truth
+
+
+def packed(folder: Path, archive: Path, monkeypatch) -> Path:
+    """Pack the folder as the official archive is packed, and take it away."""
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    shutil.rmtree(folder)
+    monkeypatch.setattr(mnist_m, "MD5", hashlib.md5(archive.read_bytes()).hexdigest())
+    return archive
+
+
+def same(images: Images, truth: tuple) -> bool:
+    """Whether a set holds these pixels (N, H, W, C) and labels."""
+    return np.array_equal(images.pixels.permute(0, 2, 3, 1).numpy(), truth[0]) and images.labels.tolist() == list(truth[1])
+
+
+@pytest.mark.parametrize("form", ["folder", "archive", "archive in folder"])
+def test_mnist_m_is_what_its_folder_or_archive_holds_and_the_data_folder_is_not_written_to(blended, monkeypatch, form):
+    folder, truth = blended
+    data = folder.parent
+    if form != "folder":
+        archive = packed(folder, data / mnist_m.ARCHIVE, monkeypatch)
+        if form == "archive in folder":
+            folder.mkdir()
+            archive.rename(folder / archive.name)
+    before = listing(data)
+    for _ in range(2):  # decoded, then from the cache
+        for split in ("train", "test"):
+            images = load("mnist_m", split=split)
+            assert same(images, truth[split]) and images.pixels.dtype == torch.uint8
+            assert (images.name, images.split, images.provenance) == ("mnist_m", split, "MNIST-M")
+    assert listing(data) == before
+    assert list(files.cache_dir().rglob("output.pkl")) and not list(files.cache_dir().glob(".unpack-*"))
+    assert public_status()[2][:2] == ("mnist_m", "here")
+    monkeypatch.setattr(mnist_m, "_decode", None)
+    assert same(load("mnist_m", split="test"), truth["test"])  # not decoded again
+    fetch("mnist_m")
+
+
+def test_a_part_of_mnist_m_says_so(blended, monkeypatch):
+    monkeypatch.setattr(mnist_m, "OFFICIAL", {"train": 59_001, "test": 3})
+    assert load("mnist_m").provenance == "MNIST-M (subset: 6 of 59,001 images)"
+    assert load("mnist_m", split="test").provenance == "MNIST-M"
+
+
+def test_mnist_m_is_decoded_anew_when_a_file_changes(blended):
+    folder, truth = blended
+    load("mnist_m")
+    other = 255 - truth["train"][0][4]
+    (folder / "mnist_m_train" / "00000004.png").write_bytes(png(other))
+    assert np.array_equal(load("mnist_m").pixels[4].permute(1, 2, 0).numpy(), other)
+    labels = folder / "mnist_m_train_labels.txt"
+    labels.write_text(labels.read_text().replace("00000000.png", "00000005.png", 1).rsplit("00000005.png", 1)[0])
+    assert len(load("mnist_m")) == 5 and np.array_equal(
+        load("mnist_m").pixels[0].permute(1, 2, 0).numpy(), truth["train"][0][5]
+    )
+
+
+def test_images_of_mnist_m_that_are_not_rgb_become_so(blended):
+    folder, truth = blended
+    grey = truth["train"][0][1][..., 0]
+    (folder / "mnist_m_train" / "00000001.png").write_bytes(png(grey))
+    assert np.array_equal(load("mnist_m").pixels[1].numpy(), np.stack([grey] * 3))
+
+
+DAMAGE = {
+    "no labels": (None, r"mnist_m_train_labels.txt is missing: put the official file there, or delete"),
+    "empty labels": ("", r"mnist_m_train_labels.txt is empty: put the official file"),
+    "wrong label": ("00000000.png 5\n00000001.png x\n", r"line 2 is '00000001.png x', not such as '00000000.png 5': put the"),
+    "other folder": ("../00000000.png 5\n", r"line 1 is '../00000000.png 5', not such as"),
+    "twice": ("00000000.png 5\n00000000.png 5\n", r"line 2 names 00000000.png again: put the official file"),
+    "no image": (
+        "00000000.png 5\n00000008.png 5\n00000009.png 5\n",
+        r"mnist_m_train.00000008.png is missing, and with it 2 of 3 images that have a label: unpack the official",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_labels_and_images_of_mnist_m_that_do_not_fit_are_named(blended, monkeypatch, damage, form):
+    folder, truth = blended
+    text, message = DAMAGE[damage]
+    path = folder / "mnist_m_train_labels.txt"
+    path.unlink() if text is None else path.write_text(text)
+    where = folder if form == "folder" else packed(folder, folder.parent / mnist_m.ARCHIVE, monkeypatch)
+    with pytest.raises(DamagedData, match=message) as caught:
+        load("mnist_m")
+    assert str(caught.value).startswith(f"{where}/mnist_m_train")
+    if form == "folder":
+        assert public_status()[2] == ("mnist_m", "damaged", folder)
+        with pytest.raises(DamagedData, match=message):
+            fetch("mnist_m")
+    assert same(load("mnist_m", split="test"), truth["test"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("truncated", r"is truncated or no image \(.*\): "),
+        ("text", "is truncated or no image"),
+        ("size", "has 28 x 30 pixels"),
+    ],
+)
+def test_an_image_of_mnist_m_that_cannot_be_used_is_named(blended, damage, message):
+    path = blended[0] / "mnist_m_train" / "00000003.png"
+    raw = path.read_bytes()
+    path.write_bytes({"truncated": raw[: len(raw) // 2], "text": b"gone", "size": png(np.zeros((30, 28, 3)))}[damage])
+    with pytest.raises(DamagedData, match=f"{message}.*unpack the official mnist_m.tar.gz anew") as caught:
+        load("mnist_m")
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_archive_of_mnist_m_is_named_with_its_hash(blended, monkeypatch):
+    folder, _ = blended
+    archive = packed(folder, folder.parent / mnist_m.ARCHIVE, monkeypatch)
+    load("mnist_m")
+    archive.write_bytes(archive.read_bytes()[:-99])
+    with pytest.raises(DamagedData, match=f"{mnist_m.MD5}.: delete it and load again") as caught:
+        load("mnist_m")
+    assert str(archive) in str(caught.value) and public_status()[2] == ("mnist_m", "damaged", archive)
+    monkeypatch.setattr(mnist_m, "MD5", hashlib.md5(archive.read_bytes()).hexdigest())
+    with pytest.raises(DamagedData, match=r"can't be read .*: delete it and load again"):
+        load("mnist_m")
+
+
+def test_without_mnist_m_the_file_its_place_and_the_recipe_are_named(official, monkeypatch):
+    place = files.home() / "data" / "public" / "mnist_m" / "mnist_m.tar.gz"
+    with pytest.raises(
+        files.OfflineError, match=r"LABKIT_OFFLINE.*load\('mnist_m', photos='cifar10'\) makes the set"
+    ) as caught:
+        load("mnist_m")
+    assert str(place) in str(caught.value)
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    monkeypatch.setattr(mnist_m, "URL", "http://127.0.0.1:9/none")
+    with pytest.raises(files.OfflineError, match=r"MNIST-M could not be downloaded .*photos='cifar10'") as caught:
+        load("mnist_m")
+    assert f"put mnist_m.tar.gz into {place.parent}" in str(caught.value) and not list(place.parent.glob("*"))
+
+
+def test_mnist_m_is_downloaded_once_and_only_whole(blended, mirror, monkeypatch):
+    folder, truth = blended
+    archive = packed(folder, folder.parent / "MNIST" / "raw" / mnist_m.ARCHIVE, monkeypatch)  # what the server gives
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    monkeypatch.setattr(mnist_m, "URL", mirror + archive.name)
+    kept = files.home() / "data" / "public" / "mnist_m" / mnist_m.ARCHIVE
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:100])
+    with pytest.raises(files.OfflineError, match="could not be downloaded"):
+        load("mnist_m")
+    assert not list(kept.parent.iterdir())
+    archive.write_bytes(whole)
+    assert same(load("mnist_m", split="test"), truth["test"]) and kept.read_bytes() == whole
+    archive.unlink()
+    assert same(load("mnist_m"), truth["train"]) and public_status()[2] == ("mnist_m", "here", kept)
+
+
+def test_a_full_disk_is_told_from_a_network_that_fails(official, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", full)
+    for name in ("mnist_m", "cifar10"):
+        with pytest.raises(OSError, match="the disk is full: free some space"):
+            load(name)
+
+
+@pytest.fixture
+def photos(official, monkeypatch):
+    """A folder with CIFAR-10's batches in the official format, two photos a batch, and what is in them."""
+    folder, truth = official[0] / "cifar-10-batches-py", {"train": ([], []), "test": ([], [])}
+    folder.mkdir()
+
+    def write(name: str, content: dict) -> list[str]:
+        (folder / name).write_bytes(pickle.dumps(content))
+        return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
+
+    lists = {"train": [], "test": []}
+    for number, name in enumerate(["test_batch", *(f"data_batch_{k}" for k in range(1, 6))]):
+        rng = np.random.default_rng((3, number))
+        data, labels = rng.integers(0, 256, (2, 3072)).astype(np.uint8), rng.integers(0, 10, 2).tolist()
+        split = "train" if number else "test"
+        truth[split][0].extend(data.reshape(2, 3, 32, 32).transpose(0, 2, 3, 1))
+        truth[split][1].extend(labels)
+        lists[split].append(write(name, {"data": data, "labels": labels}))
+    file, md5 = write("batches.meta", {"label_names": [f"class {k}" for k in range(10)]})
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", lists["train"])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", lists["test"])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", {"filename": file, "key": "label_names", "md5": md5})
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/none")
+    archive = official[0].parent / datasets.CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    monkeypatch.setenv("LABKIT_DATA", str(official[0]))
+    return folder, archive, truth
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_cifar10_is_what_its_batches_hold_and_the_data_folder_is_not_written_to(photos, form):
+    folder, archive, truth = photos
+    if form == "archive":
+        shutil.rmtree(folder)
+        archive.rename(folder.parent / archive.name)
+    before = listing(folder.parent)
+    for _ in range(2):
+        for split in ("train", "test"):
+            images = load("cifar10", split=split)
+            assert same(images, truth[split]) and images.pixels.is_contiguous()
+            assert images.class_names == tuple(f"class {k}" for k in range(10))
+            assert (images.name, images.split, images.provenance) == ("cifar10", split, "torchvision.datasets.CIFAR10")
+    assert listing(folder.parent) == before and not list(files.cache_dir().glob(".unpack-*"))
+    assert public_status()[3] == ("cifar10", "here", folder if form == "folder" else folder.parent / archive.name)
+    fetch("cifar10")
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_batch_of_cifar10_is_named_with_its_hash(photos, name, damage):
+    path = photos[0] / name
+    raw = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(raw[:-1])
+    with pytest.raises(DamagedData, match=r"missing, truncated or not the official.*put it there, or delete") as caught:
+        load("cifar10")
+    assert str(path) in str(caught.value) and hashlib.md5(raw).hexdigest() in str(caught.value)
+    assert public_status()[3] == ("cifar10", "damaged", photos[0])
+
+
+def test_a_damaged_archive_of_cifar10_is_named_with_its_hash(photos, monkeypatch):
+    folder, archive, _ = photos
+    shutil.rmtree(folder)
+    place = folder.parent / archive.name
+    place.write_bytes(archive.read_bytes()[:-99])
+    with pytest.raises(DamagedData, match=f"{datasets.CIFAR10.tgz_md5}.: delete it and load again") as caught:
+        load("cifar10")
+    assert str(place) in str(caught.value)
+    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(place.read_bytes()).hexdigest())
+    with pytest.raises(DamagedData, match=r"can't be read .*: delete it and load again"):
+        load("cifar10")
+
+
+def test_cifar10_is_downloaded_once_and_offline_names_its_place(photos, mirror, monkeypatch):
+    folder, archive, truth = photos
+    shutil.rmtree(folder)
+    kept = files.home() / "data" / "public" / archive.name
+    with pytest.raises(files.OfflineError, match="LABKIT_OFFLINE") as caught:
+        load("cifar10")
+    assert str(kept) in str(caught.value)
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    with pytest.raises(files.OfflineError, match=r"CIFAR-10 could not be downloaded .*put cifar-10-python.tar.gz into"):
+        load("cifar10")
+    archive.rename(folder.parent / "MNIST" / "raw" / archive.name)  # what the server gives
+    monkeypatch.setattr(datasets.CIFAR10, "url", mirror + archive.name)
+    assert same(load("cifar10"), truth["train"])
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/none")
+    assert same(load("cifar10", split="test"), truth["test"]) and public_status()[3] == ("cifar10", "here", kept)
+
+
+def test_mnist_m_is_made_of_each_digit_and_a_photo_of_the_same_split(official, photos):
+    for split in ("train", "test"):
+        images, (digits, labels) = load("mnist_m", split=split, photos="cifar10"), official[1]["mnist", split]
+        padded = np.pad(digits, ((0, 0), (2, 2), (2, 2)))[..., None]
+        candidates = np.stack([np.abs(photo.astype(int) - 255 * (padded > 0)) for photo in photos[2][split][0]], axis=1)
+        made = images.pixels.permute(0, 2, 3, 1).numpy()[:, None]
+        which = (candidates == made).all((2, 3, 4))
+        assert (which.sum(1) == 1).all() and len(set(which.argmax(1))) > 1
+        assert images.labels.tolist() == list(labels)
+        assert images.provenance == "made by the MNIST-M recipe from MNIST and photos of cifar10, not the official MNIST-M"
+        assert torch.equal(load("mnist_m", split=split, photos="cifar10").pixels, images.pixels)
+    with pytest.raises(ValueError, match="mnist_m: photos is 'stl10', expected 'cifar10', or None for MNIST-M itself"):
+        load("mnist_m", photos="stl10")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_margin_brings_28_pixels_to_more(official, monkeypatch, name):
+    monkeypatch.setenv("LABKIT_DATA", str(official[0]))
+    small, large = load(name), load(name, size=32)
+    assert large.pixels.shape == (12, 1, 32, 32) and torch.equal(large.pixels[..., 2:30, 2:30], small.pixels)
+    assert int(large.pixels.long().sum()) == int(small.pixels.long().sum())
+    assert large.provenance == f"{small.provenance}, padded to 32x32"
+    monkeypatch.delenv("LABKIT_DATA")
+    for size in (27, 31, 16):  # told before anything is looked for
+        with pytest.raises(
+            ValueError, match=rf"{name}: size is {size}, but the images have 28 pixels a side: use 28, or 28 \+"
+        ):
+            load(name, size=size)

@@ -72,6 +72,15 @@ def test_a_few_nan_are_counted():
         made(pixels=pixels)
 
 
+def test_rgb_repeats_grey_keeps_colour_and_refuses_the_rest():
+    grey, colour = made(), made(channels=3)
+    assert torch.equal(grey.rgb().pixels, grey.pixels.expand(-1, 3, -1, -1)) and grey.rgb().pixels.is_contiguous()
+    assert grey.rgb().captions == grey.captions and torch.equal(grey.rgb().labels, grey.labels)
+    assert colour.rgb() is colour
+    with pytest.raises(ValueError, match=r"made \(train\) has 2 channels: only 1 \(grey\) or 3 \(colour\) can be RGB"):
+        made(channels=2).rgb()
+
+
 def test_an_empty_set_is_a_set():
     assert len(made()[:0]) == 0 and made()[:0].captions == ()
 
@@ -150,12 +159,15 @@ def test_upscaled_digits_are_the_same_digits():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "digitz"}, r"dataset 'digitz' is unknown: use one of digits, mnist, fashion_mnist"),
+        (
+            {"name": "digitz"},
+            r"dataset 'digitz' is unknown: use one of digits, digits_m, mnist, fashion_mnist, mnist_m, cifar10",
+        ),
         ({"name": "digits", "split": "valid"}, r"split 'valid' is unknown: use 'train' or 'test'"),
         ({"name": "digits", "limit": 0}, r"limit 0: digits \(train\) has 1400 images, ask for 1\.\.1400"),
         ({"name": "digits", "limit": 1401}, r"limit 1401: digits \(train\) has 1400 images"),
         ({"name": "digits", "sise": 16}, r"dataset 'digits': got an unexpected keyword argument 'sise'"),
-        ({"name": "mnist", "size": 16}, r"dataset 'mnist': got an unexpected keyword argument 'size'"),
+        ({"name": "mnist", "width": 16}, r"dataset 'mnist': got an unexpected keyword argument 'width'"),
     ],
 )
 def test_what_load_does_not_know_is_named_with_what_it_knows(arguments, message):
