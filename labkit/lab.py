@@ -50,7 +50,7 @@ def open_lab(name: str, *, profile: str | None = None, seed: int | None = None, 
     lab = Lab(name, profile, int(word), machine.pick_device(device))
     if name not in (known := _known_labs(lab.expected.path)):
         raise ValueError(f"there is no lab {name!r}: use one of {', '.join(known) or '(none yet)'}")
-    machine.settle(lab.device)
+    machine.settle(lab.device, small=profile == "tiny")
     torch.manual_seed(lab.seed)  # for code of yours that draws without a generator
     minutes = lab.expected.minutes
     took = f"about {minutes:g} min" if minutes else "minutes not measured yet"

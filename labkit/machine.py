@@ -87,13 +87,19 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
-def settle(device: torch.device) -> None:
-    """Steady small-net timings of this process: subnormals count as zero, and torch obeys OMP_NUM_THREADS."""
+def settle(device: torch.device, *, small: bool = False) -> None:
+    """Steady small-net timings of this process: subnormals count as zero, and torch obeys OMP_NUM_THREADS.
+
+    Where that is not set, `small` nets get one thread: they gain nothing from more, and threads that wait for each other
+    on cores that are busy otherwise cost them a factor of ten and more.
+    """
     import torch
 
     torch.set_flush_denormal(True)
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdecimal() and int(threads) > 0:
         torch.set_num_threads(int(threads))
+    elif small:
+        torch.set_num_threads(1)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")

@@ -37,8 +37,13 @@ class Run:
     end. A run is taken up only by one with the same data, starting weights, optimiser settings, seeds, batch size, epochs
     and `settings`, a text that names whatever else rules the loss. It then goes on as if it had never stopped.
 
+    With `unlabelled`, a second set, every batch is (x, y, x_unlabelled): as many images of the second set, in an order of its
+    own that is drawn anew for each epoch, and again within one when the set is used up. Its labels are not handed out;
+    `unlabelled_index` (1, seeds, B) or (B,) says which images these are. An epoch is one pass over `images`.
+
     Raises:
-        NonFiniteLoss: from `step`, at the first loss that is NaN or infinite (on a GPU within 16 steps of it).
+        NonFiniteLoss: from `step`, at the first loss that is NaN or infinite (on a GPU within 16 steps of it), unless
+            `finite=False` lets nets diverge, which then goes into the history as it is.
         ValueError: epochs, batch size or checkpoint do not fit.
     """
 
@@ -57,17 +62,22 @@ class Run:
         settings: str = "",
         checkpoint: Path | str | None = None,
         every: float = 60.0,
+        unlabelled: Images | None = None,
+        finite: bool = True,
     ) -> None:
         if epochs < 1:
             raise ValueError(f"epochs is {epochs}: it must be at least 1")
-        if batch_size < 1 or not len(images):
-            raise ValueError(f"batch_size is {batch_size}, of {len(images)} images: both must be at least 1")
+        for each in (images, images if unlabelled is None else unlabelled):
+            if batch_size < 1 or not len(each):
+                raise ValueError(f"batch_size is {batch_size}, of {len(each)} images: both must be at least 1")
         if arms is not None:
             seeds, device = arms.seeds, device or arms.device
         elif len(seeds) != 1:
             raise ValueError(f"{len(seeds)} seeds without arms: pass arms=, or one seed")
         self.images = images if device is None else images.to(device)
         self.device = self.images.pixels.device
+        self.unlabelled = None if unlabelled is None else unlabelled.to(self.device)
+        self.unlabelled_index = torch.empty(0, dtype=torch.int64)
         self.epochs, self.batch_size, self.seeds, self.arms = epochs, batch_size, tuple(seeds), arms
         self.label, self.augment = label, augment
         self.history = History()
@@ -75,6 +85,8 @@ class Run:
         self.steps_per_epoch = -(-len(images) // batch_size)
         self._orders = [generator(seed) for seed in self.seeds]
         self._noises = [generator(10_007 + seed, self.device) for seed in self.seeds]
+        self._others = [generator(20_011 + seed) for seed in self.seeds] if unlabelled is not None else []
+        self._finite = finite
         self._step = 0
         self._weight = 0
         self._lead = arms.lead if arms is not None else ()
@@ -99,7 +111,7 @@ class Run:
         """True while the last batch of an epoch is being worked on."""
         return (self._step + 1) % self.steps_per_epoch == 0
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         import time
 
         from tqdm.auto import tqdm
@@ -115,9 +127,9 @@ class Run:
         try:
             while self.epoch < self.epochs:
                 self._epoch_began = self._generators()
-                for x, y in self._batches():
-                    self._weight = x.shape[len(self._lead)]  # (1, seeds, B, ...) or (B, ...)
-                    yield x, y
+                for batch in self._batches():
+                    self._weight = batch[0].shape[len(self._lead)]  # (1, seeds, B, ...) or (B, ...)
+                    yield batch
                     self._step += 1
                     bar.update()
                 self.history.close_epoch()
@@ -136,11 +148,24 @@ class Run:
                 self.history.close_epoch()
                 print(f"{self.label}: stopped in epoch {self.epoch + 1} of {self.epochs}; the nets keep what they have learnt")
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        orders = torch.stack([torch.randperm(len(self.images), generator=order) for order in self._orders])
-        orders = orders.unsqueeze(0) if self._lead else orders[0]  # (1, seeds, N) or (N,)
-        for index in orders.to(self.device).split(self.batch_size, dim=-1):
-            yield gather(self.images, index, augment=self.augment)
+    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
+        n = len(self.images)
+        orders = self._order(self._orders, n, n)
+        if self.unlabelled is None:
+            for index in orders.split(self.batch_size, dim=-1):
+                yield gather(self.images, index, augment=self.augment)
+            return
+        others = self._order(self._others, len(self.unlabelled), n)
+        for index, other in zip(orders.split(self.batch_size, dim=-1), others.split(self.batch_size, dim=-1), strict=True):
+            self.unlabelled_index = other
+            x, y = gather(self.images, index, augment=self.augment)
+            yield x, y, gather(self.unlabelled, other, augment=self.augment)[0]
+
+    def _order(self, generators: Sequence[torch.Generator], n: int, length: int) -> Tensor:
+        """Shuffled numbers below n, passed through again until there are `length`: (1, seeds, length) or (length,)."""
+        passes = -(-length // n)
+        orders = torch.stack([torch.cat([torch.randperm(n, generator=g) for _ in range(passes)])[:length] for g in generators])
+        return (orders.unsqueeze(0) if self._lead else orders[0]).to(self.device)
 
     def randn_like(self, x: Tensor) -> Tensor:
         """Draw standard normal noise of the shape of `x` from the run's own generators.
@@ -154,18 +179,21 @@ class Run:
         draws = [torch.randn(x.shape[2:], generator=noise, device=x.device, dtype=x.dtype) for noise in self._noises]
         return torch.stack(draws).expand(x.shape)
 
-    def step(self, optimizer: torch.optim.Optimizer, loss: Tensor, **terms: Tensor) -> None:
+    def step(self, optimizer: torch.optim.Optimizer, loss: Tensor, *, clip: float | None = None, **terms: Tensor) -> None:
         """Take one optimiser step on `loss` and record it, and each of `terms`, in the history.
 
         The loss is (*lead, B), (*lead) or a scalar, lead being (arms, seeds) with arms and empty without. It is averaged
         over the samples and summed over the arms, so that each net gets the gradient that it would get alone. May be
-        called several times for one batch, with different optimisers (an adversarial pair, say).
+        called several times for one batch, with different optimisers (an adversarial pair, say). `clip` is the largest
+        norm that the gradient of one net may have; a longer one is shortened, each net's by itself.
         """
         per_arm = self._mean(loss, "loss")
         self._lr = [group["lr"] for group in optimizer.param_groups]
         self._watch(per_arm)
         optimizer.zero_grad(set_to_none=True)
         per_arm.sum().backward()
+        if clip is not None:
+            self._clip([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None], clip)
         optimizer.step()
         self.history.add({"loss": per_arm, **{k: self._mean(v, k) for k, v in terms.items()}}, self._weight)
 
@@ -179,8 +207,20 @@ class Run:
             raise ValueError(f"{name} has shape {tuple(value.shape)}: it must begin with (arms, seeds) = {self._lead}")
         return value.flatten(lead).mean(-1) if value.ndim > lead else value
 
+    def _clip(self, grads: Sequence[Tensor], largest: float) -> None:
+        nets = self._lead[0] * self._lead[1] if self._lead else 1
+        for g in grads:
+            if self._lead and (g.ndim < 1 or len(g) != nets):
+                raise ValueError(f"clip is for stacked nets: a parameter of shape {tuple(g.shape)} does not begin with {nets}")
+        norm = torch.stack([g.reshape(nets, -1).square().sum(1) for g in grads]).sum(0).sqrt()  # (nets,)
+        factor = (largest / norm.clamp_min(1e-12)).clamp_max(1)
+        for g in grads:
+            g.mul_(factor.reshape(-1, *[1] * (g.ndim - 1)) if self._lead else factor[0])
+
     def _watch(self, per_arm: Tensor) -> None:
         """Note the first step at which each arm's loss is not finite; on a GPU look only now and then, as looking waits."""
+        if not self._finite:
+            return
         now = torch.where(torch.isfinite(per_arm.detach()), torch.inf, float(self._step))
         self._first_bad = now if self._first_bad is None else torch.minimum(self._first_bad, now)
         if self.device.type == "cpu" or self._step % 16 == 0:
@@ -201,15 +241,19 @@ class Run:
         )
 
     def _generators(self) -> list[Tensor]:
-        return [each.get_state() for each in (*self._orders, *self._noises)]
+        return [each.get_state() for each in (*self._orders, *self._noises, *self._others)]
 
     def _set_generators(self, states: Sequence[Tensor]) -> None:
-        for each, state in zip((*self._orders, *self._noises), states, strict=True):
+        for each, state in zip((*self._orders, *self._noises, *self._others), states, strict=True):
             each.set_state(state.cpu())
 
     def _fingerprint(self) -> str:
-        images = self.images
-        data = f"{images.name}/{images.split}/{len(images)}/{int(images.pixels.sum(dtype=torch.int64))}"
+        def told(images: Images) -> str:
+            places = torch.arange(1, len(images) + 1, device=self.device)  # so that another order is noticed, too
+            sums = images.pixels.flatten(1).sum(1, dtype=torch.int64), images.labels
+            return f"{images.name}/{images.split}/{tuple(images.pixels.shape)}/{[int((each * places).sum()) for each in sums]}"
+
+        data = " ".join(told(each) for each in (self.images, self.unlabelled) if each is not None)
         return f"{self.label} {data} {self.epochs}x{self.batch_size} {self._lead} {self.seeds} {self._start} {self._settings}"
 
     def _save(self) -> None:

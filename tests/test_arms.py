@@ -197,3 +197,170 @@ def test_arms_leave_the_nets_that_were_made_alone():
     assert len(made) == 2
     for one, old in zip(made, before, strict=True):
         assert all(torch.equal(value, old[name]) for name, value in one.state_dict().items())
+
+
+# --- one by one
+
+
+def batchnorm() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3, momentum=0.3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)
+    ).double()
+
+
+def let_differ(net: Arms) -> Arms:
+    """Move all weights of a stack, so that no two nets are alike."""
+    for i, value in enumerate(net.parameters()):
+        value.data += torch.randn(value.shape, generator=torch.Generator().manual_seed(i), dtype=torch.double) / 3
+    return net
+
+
+@pytest.mark.parametrize("lead", [(1, 1), (1, 2), (3, 2)])
+@pytest.mark.parametrize(("make", "shape"), [(mlp, (6,)), (conv, (1, 4, 4)), (batchnorm, (1, 4, 4))], ids=["mlp", "conv", "bn"])
+def test_one_by_one_gives_the_outputs_and_gradients_of_the_stack(make, shape, lead):
+    x = torch.randn(*lead, 5, *shape, generator=torch.Generator().manual_seed(9), dtype=torch.double)
+    outs, grads = [], []
+    for one_by_one in (False, True):
+        net = let_differ(Arms(make, arms=3, seeds=(0, 1), one_by_one=one_by_one)).train(make is batchnorm)  # no dropout
+        x_own = x.clone().requires_grad_()
+        outs.append(net(x_own))
+        assert outs[-1].shape == (3, 2, 5, 3)
+        outs[-1].sin().sum().backward()
+        grads.append([x_own.grad, *(p.grad for p in net.parameters())])
+    assert torch.allclose(outs[0], outs[1], rtol=1e-10, atol=1e-12)
+    assert not torch.allclose(outs[1][0, 0], outs[1][2, 1])
+    for stacked, in_turn in zip(*grads, strict=True):
+        assert stacked.abs().sum() > 0 and torch.allclose(stacked, in_turn, rtol=1e-9, atol=1e-11)
+
+
+def test_one_by_one_takes_several_inputs_and_gives_several_outputs():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 4)
+
+        def forward(self, x, scale):
+            return self.layer(x) * scale, x.sum()
+
+    net, stacked = (Arms(Two, arms=2, seeds=(0, 1), one_by_one=turn) for turn in (True, False))
+    x, scale = torch.randn(1, 2, 3, 2), torch.tensor([1.0, 10.0]).reshape(2, 1, 1)
+    out, total = net(x, scale)
+    assert out.shape == (2, 2, 3, 4) and total.shape == (2, 2)
+    for mine, hers in zip((out, total), stacked(x, scale), strict=True):
+        assert torch.allclose(mine, hers, atol=1e-6)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_batch_normalisation_keeps_the_statistics_of_each_net(one_by_one):
+    net = let_differ(Arms(batchnorm, arms=2, seeds=(0, 1), one_by_one=one_by_one))
+    alone = [[net.net(arm, seed) for seed in range(2)] for arm in range(2)]
+    rng = torch.Generator().manual_seed(3)
+    for _ in range(3):
+        x = torch.randn(2, 2, 5, 1, 4, 4, generator=rng, dtype=torch.double)
+        net(x)
+        for arm in range(2):
+            for seed in range(2):
+                alone[arm][seed](x[arm, seed])
+    for arm in range(2):
+        for seed in range(2):
+            got, want = net.net(arm, seed)[1], alone[arm][seed][1]
+            assert torch.allclose(got.running_mean, want.running_mean) and torch.allclose(got.running_var, want.running_var)
+            assert int(got.num_batches_tracked) == 3
+    assert not torch.allclose(net.net(0, 0)[1].running_mean, net.net(1, 1)[1].running_mean)
+    before = copy.deepcopy(net.state_dict())
+    net.eval()(torch.randn(1, 1, 5, 1, 4, 4, dtype=torch.double))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_both_ways_of_calling_train_to_the_same_weights(one_by_one):
+    net = Arms(conv, arms=2, seeds=(0, 1), one_by_one=one_by_one)
+    alone, factor = [net.net(1, seed) for seed in range(2)], torch.tensor([1.0, 3.0], dtype=torch.double)
+    optimizer, own = (torch.optim.Adam(p, lr=0.01) for p in (net.parameters(), [p for one in alone for p in one.parameters()]))
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        x = torch.randn(1, 2, 4, 1, 4, 4, generator=rng, dtype=torch.double)
+        optimizer.zero_grad()
+        (net(x).sin().mean((-1, -2)) * factor[:, None]).sum().backward()
+        optimizer.step()
+        own.zero_grad()
+        sum(3 * one(x[0, seed]).sin().mean() for seed, one in enumerate(alone)).backward()
+        own.step()
+    for seed, one in enumerate(alone):
+        for name, value in net.net(1, seed).state_dict().items():
+            assert torch.allclose(value, one.state_dict()[name], rtol=1e-8, atol=1e-10)
+
+
+# --- some arms of a stack
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_picked_arms_are_those_asked_for_in_that_order_and_a_position_may_come_twice(one_by_one):
+    net = let_differ(Arms(mlp, arms=4, seeds=(0, 1), one_by_one=one_by_one)).eval()
+    some = net.pick([2, 0, -1, 2, 1])
+    assert some.lead == (5, 2) and some.seeds == (0, 1) and net.lead == (4, 2)
+    x = torch.randn(1, 2, 5, 6, generator=torch.Generator().manual_seed(9), dtype=torch.double)
+    assert some(x).shape == (5, 2, 5, 3) and torch.allclose(some(x), net(x)[[2, 0, 3, 2, 1]], rtol=1e-12)
+    assert torch.equal(some.net(1, 1)[0].weight, net.net(0, 1)[0].weight)
+    assert torch.allclose(some.pick([1])(x), net(x)[[0]], rtol=1e-12)  # a pick of a pick
+    with pytest.raises(ValueError, match=r"must begin with \(arms, seeds\) = \(5, 2\)"):
+        some(torch.zeros(4, 2, 5, 6, dtype=torch.double))
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_training_a_pick_leaves_the_original_and_its_twin_alone(one_by_one):
+    net = let_differ(Arms(batchnorm, arms=3, seeds=(0, 1), one_by_one=one_by_one))
+    net(torch.randn(1, 1, 5, 1, 4, 4, dtype=torch.double)).sum().backward()
+    some, before = net.pick([2, 2]), copy.deepcopy(net.state_dict())
+    parameters = list(some.parameters())
+    assert all(p.is_leaf and p.requires_grad and p.grad is None and len(p) == 4 for p in parameters)
+    optimizer = torch.optim.SGD(parameters, lr=0.5)
+    x = torch.randn(2, 1, 5, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
+    some(x).square().sum().backward()
+    optimizer.step()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    changed = some.state_dict()
+    for name, value in before.items():
+        value = value.unflatten(0, (3, 2))[[2, 2]].flatten(0, 1)
+        assert not torch.equal(changed[name], value), name
+    assert not torch.equal(some.net(0, 0)[0].weight, some.net(1, 0)[0].weight)  # the twins part
+    after = copy.deepcopy(changed)
+    net.eval()(x[:1])
+    net.load_state_dict({name: torch.zeros_like(value) for name, value in before.items()})
+    assert all(torch.equal(value, after[name]) for name, value in some.state_dict().items())
+
+
+def test_a_pick_keeps_mode_and_frozen_parameters_and_switches_by_itself():
+    def frozen():
+        net = mlp()
+        net[0].requires_grad_(False)
+        return net
+
+    net = Arms(frozen, arms=2).eval()
+    some = net.pick([1])
+    assert [p.requires_grad for p in some.parameters()] == [False, False, True, True]
+    x = torch.randn(1, 1, 64, 6, dtype=torch.double)
+    assert torch.equal(some(x), some(x)) and not some.net().training
+    assert not torch.equal(some.train()(x), some(x)) and torch.equal(net(x), net(x))
+
+
+@pytest.mark.parametrize(("one_by_one", "n"), [(False, 1), (True, 6)])
+def test_a_pick_calls_its_nets_as_the_original_does_all_at_once_or_in_turn(one_by_one, n):
+    calls = []
+
+    class Counted(nn.Linear):
+        def forward(self, x):
+            calls.append(1)
+            return super().forward(x)
+
+    Arms(lambda: Counted(2, 2), arms=2, seeds=(0, 1), one_by_one=one_by_one).pick([0, 1, 1])(torch.zeros(1, 1, 3, 2))
+    assert len(calls) == n
+
+
+def test_a_pick_of_nothing_or_of_an_arm_that_is_not_there_is_refused():
+    net = Arms(mlp, arms=2, seeds=(0, 1))
+    with pytest.raises(ValueError, match="no arms to pick"):
+        net.pick([])
+    for arm in (2, -3):
+        with pytest.raises(IndexError):
+            net.pick([arm])

@@ -101,6 +101,7 @@ def test_noise_of_a_shape_without_arms_and_seeds_is_refused():
         ({"epochs": 0}, "epochs is 0: it must be at least 1"),
         ({"batch_size": 0}, "batch_size is 0, of 5 images: both must be at least 1"),
         ({"images": numbered()[:0]}, "batch_size is 2, of 0 images"),
+        ({"unlabelled": numbered()[:0]}, "batch_size is 2, of 0 images"),
         ({"seeds": (0, 1)}, "2 seeds without arms: pass arms=, or one seed"),
     ],
 )
@@ -108,6 +109,129 @@ def test_settings_that_do_not_fit_are_refused(options, message):
     given = {"images": numbered(), "epochs": 1, "batch_size": 2, **options}
     with pytest.raises(ValueError, match=message):
         Run(given.pop("images"), **given)
+
+
+# --- a second set, unlabelled
+
+
+@pytest.mark.parametrize("seeds", [None, (4, 9)])
+def test_a_batch_has_as_many_images_of_the_second_set_and_the_index_says_which(seeds):
+    arms = Arms(lambda: nn.Linear(1, 1), arms=3, seeds=seeds) if seeds else None
+    run, others = (
+        Run(numbered(), epochs=2, batch_size=2, arms=arms, unlabelled=numbered(7, channels=3)),
+        numbered(7, channels=3),
+    )
+    lead, sizes = (1, 2) if seeds else (), []
+    for x, y, more in run:
+        sizes.append(y.shape[-1])
+        assert x.shape == (*lead, sizes[-1], 1, 2, 2) and more.shape == (*lead, sizes[-1], 3, 2, 2)
+        assert torch.equal(y, which(x) % 2)
+        assert run.unlabelled_index.shape == y.shape and torch.equal(which(more), run.unlabelled_index)
+        assert torch.allclose(others.floats()[run.unlabelled_index], more)
+    assert sizes == [2, 2, 1] * 2
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 40])
+def test_no_unlabelled_image_comes_again_in_an_epoch_before_all_have_come(n):
+    run = Run(numbered(), epochs=4, batch_size=2, unlabelled=numbered(n))
+    drawn = [run.unlabelled_index.clone() for _ in run]
+    epochs = [torch.cat(drawn[i : i + 3]).tolist() for i in range(0, 12, 3)]
+    for epoch in epochs:
+        assert len(epoch) == 5 and set(epoch) <= set(range(n))
+        for i in range(0, 5, n):  # one pass after the other
+            assert len(set(epoch[i : i + n])) == len(epoch[i : i + n])
+    assert n == 1 or any(epoch != epochs[0] for epoch in epochs)
+
+
+def test_each_seed_draws_the_second_set_in_an_order_of_its_own():
+    arms = Arms(lambda: nn.Linear(1, 1), arms=3, seeds=(4, 9))
+    run = Run(numbered(40), epochs=2, batch_size=8, arms=arms, unlabelled=numbered(40))
+    batches = [(which(x)[0], run.unlabelled_index[0].clone()) for x, _, _ in run]
+    labelled, others = (torch.cat(part, 1) for part in zip(*batches, strict=True))  # (seeds, N)
+    assert not torch.equal(others[0], others[1]) and not torch.equal(others, labelled)
+    for position, seed in enumerate((4, 9)):
+        alone = Run(numbered(40), epochs=2, batch_size=8, seeds=(seed,), unlabelled=numbered(40))
+        assert torch.equal(torch.cat([alone.unlabelled_index.clone() for _ in alone]), others[position])
+    plain = [which(x)[0] for x, _ in Run(numbered(40), epochs=2, batch_size=8, arms=arms)]
+    assert torch.equal(torch.cat(plain, 1), labelled)  # a second set leaves the order of the first alone
+
+
+def test_augment_changes_the_unlabelled_images_too():
+    run = Run(numbered(), epochs=1, batch_size=5, augment=lambda x: x + 1, unlabelled=numbered(3))
+    assert all(float(more.min()) >= 1 for _, _, more in run)
+
+
+# --- clipping
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_clip_shortens_the_gradient_of_each_net_as_if_it_were_alone(one_by_one):
+    def make():
+        return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+
+    arms = Arms(make, arms=3, seeds=(0, 1), one_by_one=one_by_one)
+    alone = [[arms.net(arm, seed) for seed in range(2)] for arm in range(3)]
+    factor = torch.tensor([0.01, 1.0, 100.0], dtype=torch.double)
+    run, norms, xs = Run(numbered(), epochs=2, batch_size=2, arms=arms), [], []
+    optimizer = torch.optim.SGD(arms.parameters(), lr=0.1)
+    for x, _ in run:
+        xs.append(x.flatten(3).double())
+        run.step(optimizer, (arms(xs[-1]).squeeze(-1) - 2).square() * factor[:, None, None], clip=1.5)
+    for arm in range(3):
+        for seed in range(2):
+            one = alone[arm][seed]
+            own = torch.optim.SGD(one.parameters(), lr=0.1)
+            for x in xs:
+                own.zero_grad()
+                ((one(x[0, seed]).squeeze(-1) - 2).square().mean() * factor[arm]).backward()
+                norms.append(float(nn.utils.clip_grad_norm_(one.parameters(), 1.5)))
+                own.step()
+            for name, value in arms.net(arm, seed).state_dict().items():  # torch divides by norm + 1e-6
+                assert torch.allclose(value, one.state_dict()[name], rtol=1e-5, atol=1e-7), (arm, seed, name)
+    assert min(norms) < 0.1 and max(norms) > 10  # some were clipped and some were not
+
+
+def test_clip_without_arms_takes_the_norm_of_all_the_parameters_that_are_stepped():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.scale = nn.Linear(4, 2), nn.Parameter(torch.tensor(3.0))  # a parameter without dimensions
+            self.unused = nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            return self.layer(x) * self.scale
+
+    torch.manual_seed(0)
+    ours = Scaled().double()
+    theirs, other = copy.deepcopy(ours), nn.Parameter(torch.ones((), dtype=torch.double))
+    run = Run(numbered(), epochs=1, batch_size=5)
+    for x, _ in run:
+        x = x.flatten(1).double()
+        run.step(torch.optim.SGD(ours.parameters(), lr=1.0), (ours(x) - 5).square().sum(1) * other, clip=0.5)
+        (theirs(x) - 5).square().sum(1).mean().backward()  # `other` has a large gradient that does not count
+        assert float(nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)) > 1
+        torch.optim.SGD(theirs.parameters(), lr=1.0).step()
+    for mine, hand in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(mine, hand, rtol=1e-5, atol=1e-7)
+
+
+def test_a_gradient_below_the_limit_is_left_as_it_is():
+    ends = []
+    for clip in (None, 1e9):
+        arms = Arms(lambda: nn.Linear(4, 1), arms=2, seeds=(0, 1))
+        run, optimizer = Run(numbered(), epochs=2, batch_size=2, arms=arms), torch.optim.Adam(arms.parameters())
+        for x, _ in run:
+            run.step(optimizer, arms(x.flatten(3)).squeeze(-1).square(), clip=clip)
+        ends.append(arms.state_dict())
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_clip_refuses_a_parameter_that_is_not_stacked():
+    arms, (w, optimizer) = Arms(lambda: nn.Linear(1, 1), arms=2, seeds=(0, 1)), still()
+    run = Run(numbered(), epochs=1, batch_size=5, arms=arms)
+    for x, _ in run:
+        with pytest.raises(ValueError, match=r"a parameter of shape \(\) does not begin with 4"):
+            run.step(optimizer, w * x.flatten(2).mean(2).expand(2, 2), clip=1.0)
 
 
 # --- steps and history
@@ -273,6 +397,32 @@ def test_without_arms_the_message_names_none():
             run.step(optimizer, w * torch.nan)
 
 
+@pytest.mark.parametrize("clip", [None, 0.01])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_finite_false_lets_one_net_diverge_and_leaves_the_others_as_they_are(bad, clip):
+    def trained(spoil: bool):
+        arms = Arms(lambda: nn.Linear(4, 1), arms=3, seeds=(4, 9))
+        run = Run(numbered(), epochs=3, batch_size=2, arms=arms, finite=False)
+        optimizer = torch.optim.Adam(arms.parameters(), lr=0.1)
+        for step, (x, _) in enumerate(run):
+            factor = torch.ones(3, 2, 1)
+            if spoil and step == 4:
+                factor[1, 0] = bad
+            loss = arms(x.flatten(3)).squeeze(-1).square() * factor
+            run.step(optimizer, loss, clip=clip, twice=2 * loss.detach())
+        return arms.net(1, 0), [arms.net(a, s) for a in range(3) for s in range(2) if (a, s) != (1, 0)], run.history
+
+    lost, others, history = trained(True)
+    _, expected, whole = trained(False)
+    assert all(torch.isnan(value).all() for value in lost.parameters())
+    for mine, hers in zip(others, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), hers.parameters(), strict=True))
+    for name in ("loss", "twice"):
+        finite = np.isfinite(history[name])
+        assert finite[0].all() and not finite[1:, 1, 0].any() and finite.sum() == 18 - 2  # from the second epoch on
+        assert np.array_equal(history[name][finite], whole[name][finite])
+
+
 # --- interruption and resume
 
 
@@ -291,6 +441,7 @@ class Trained:
         lr=0.05,
         settings="",
         images=None,
+        unlabelled=None,
         bare=False,
         error=KeyboardInterrupt,
     ):
@@ -304,6 +455,7 @@ class Trained:
             batch_size=2,
             arms=self.net,
             settings=settings,
+            unlabelled=unlabelled,
             label=label,
             keep=keep,
             checkpoint=checkpoint,
@@ -314,10 +466,11 @@ class Trained:
             self.loop(stop, error)
 
     def loop(self, stop=None, error=KeyboardInterrupt):
-        for x, _ in self.run:
+        for x, _, *more in self.run:
             if self.steps == stop:
                 raise error
             out = self.net(x.flatten(3).double())
+            out = out + self.net(more[0].flatten(3).double()) if more else out
             out = out + self.run.randn_like(out)
             out = out + torch.randn(()) if self.bare else out
             self.run.step(self.optimizer, out.square().mean(-1), size=out.detach().abs().mean((-1, -2)))
@@ -371,6 +524,27 @@ def test_a_resumed_training_ends_exactly_where_an_uninterrupted_one_ends(tmp_pat
     assert f"going on after epoch {stop // 3} of 4" in capsys.readouterr().out
     assert rest.steps == 12 - stop // 3 * 3 and rest.same_as(whole)
     assert list(checkpoint.parent.iterdir()) == []  # a finished run takes its checkpoint away
+
+
+@pytest.mark.parametrize("n", [3, 7])
+def test_a_resumed_training_goes_on_in_the_unlabelled_set_where_it_was(tmp_path, n):
+    whole = Trained(unlabelled=numbered(n))
+    assert not whole.same_as(Trained())
+    part = Trained(tmp_path / "run.pt", stop=7, unlabelled=numbered(n))
+    assert part.run.epoch == 2 and not part.same_as(whole)
+    rest = Trained(tmp_path / "run.pt", unlabelled=numbered(n))
+    assert rest.steps == 6 and rest.same_as(whole)
+
+
+def test_an_epoch_that_was_left_early_is_repeated_with_the_same_unlabelled_images():
+    run, seen, again = Run(numbered(), epochs=2, batch_size=2, unlabelled=numbered(7)), [], []
+    for _ in run:
+        seen.append(run.unlabelled_index.tolist())
+        if run.epoch == 1:
+            break
+    for _ in run:
+        again.append(run.unlabelled_index.tolist())
+    assert len(seen) == 4 and len(again) == 3 and again[0] == seen[3] and again != seen[:3]
 
 
 def test_a_resumed_training_goes_on_with_the_global_generator_where_it_was(tmp_path):
@@ -447,7 +621,17 @@ OTHERS = [
     {"lr": 0.5},
     {"settings": "sigma2 = 0.2"},
     {"images": Images(numbered().pixels + 1, numbered().labels, ("even", "odd"), "numbered", "train", "test")},
+    {"images": numbered()[torch.tensor([0, 3, 2, 1, 4])]},  # the same images in another order
+    {"images": Images(numbered().pixels, 1 - numbered().labels, ("even", "odd"), "numbered", "train", "test")},
+    {"unlabelled": numbered(7)},
 ]
+OTHER_SECOND_SETS = {
+    "none": None,
+    "longer": numbered(8),
+    "other pixels": Images(numbered(7).pixels + 1, numbered(7).labels, ("even", "odd"), "numbered", "train", "test"),
+    "other order": numbered(7)[torch.arange(6, -1, -1)],
+    "other name": Images(numbered(7).pixels, numbered(7).labels, ("even", "odd"), "others", "train", "test"),
+}
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=[str(next(iter(other))) for other in OTHERS])
@@ -455,6 +639,14 @@ def test_a_checkpoint_of_other_settings_is_not_trusted(left, capsys, other):
     anew = Trained(left, **other)
     assert "is of other settings; starting anew" in capsys.readouterr().out
     assert anew.steps == 3 * other.get("epochs", 4) and anew.same_as(Trained(**other))
+
+
+@pytest.mark.parametrize("other", OTHER_SECOND_SETS)
+def test_a_checkpoint_with_another_second_set_is_not_trusted(tmp_path, capsys, other):
+    Trained(tmp_path / "run.pt", stop=7, unlabelled=numbered(7))
+    anew = Trained(tmp_path / "run.pt", unlabelled=OTHER_SECOND_SETS[other])
+    assert "is of other settings; starting anew" in capsys.readouterr().out
+    assert anew.steps == 12 and anew.same_as(Trained(unlabelled=OTHER_SECOND_SETS[other]))
 
 
 @pytest.mark.parametrize(("value", "silent"), [("1", True), ("0", False), ("", False)])
