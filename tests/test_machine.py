@@ -131,3 +131,5 @@ def test_settle_makes_torch_obey_omp_num_threads(monkeypatch, words, told):
     monkeypatch.setenv("OMP_NUM_THREADS", words)
     machine.settle(torch.device("cpu"))
     assert threads == told
+    machine.settle(torch.device("cpu"), small=True)
+    assert threads == (told * 2 or [1])
