@@ -26,7 +26,7 @@ class Arms:
     A stacked Adam or SGD step equals the separate steps, since both work element by element; gradient clipping by norm
     does not (`Run.step` has a `clip` that does). Dropout draws another mask for every net, which loosens the pairing.
 
-    `one_by_one=True` calls the nets in turn: the same results, and faster for convolutional nets on a CPU.
+    `one_by_one=True` calls the nets in turn: the same results (but for the masks of dropout), and faster for convolutional nets on a CPU.
 
     Source: torch.func, 'model ensembling'.
     """
@@ -103,6 +103,9 @@ class Arms:
         """
         if not arms:
             raise ValueError("no arms to pick: name at least one position")
+        for arm in arms:
+            if not -self.lead[0] <= arm < self.lead[0]:
+                raise IndexError(f"arm {arm}: this stack has {self.lead[0]} arms, count from 0")
         chosen = copy.copy(self)
         chosen.lead = (len(arms), self.lead[1])
         rows = torch.tensor([a * self.lead[1] + s for a in (range(self.lead[0])[a] for a in arms) for s in range(self.lead[1])])

@@ -185,15 +185,19 @@ class Run:
         The loss is (*lead, B), (*lead) or a scalar, lead being (arms, seeds) with arms and empty without. It is averaged
         over the samples and summed over the arms, so that each net gets the gradient that it would get alone. May be
         called several times for one batch, with different optimisers (an adversarial pair, say). `clip` is the largest
-        norm that the gradient of one net may have; a longer one is shortened, each net's by itself.
+        norm that the gradient of one net may have within one parameter group of the optimiser; a longer one is shortened,
+        each net's by itself.
         """
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip is {clip}: give the largest gradient norm, above 0, or None")
         per_arm = self._mean(loss, "loss")
         self._lr = [group["lr"] for group in optimizer.param_groups]
         self._watch(per_arm)
         optimizer.zero_grad(set_to_none=True)
         per_arm.sum().backward()
         if clip is not None:
-            self._clip([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None], clip)
+            for group in optimizer.param_groups:
+                self._clip([p.grad for p in group["params"] if p.grad is not None], clip)
         optimizer.step()
         self.history.add({"loss": per_arm, **{k: self._mean(v, k) for k, v in terms.items()}}, self._weight)
 
@@ -209,6 +213,8 @@ class Run:
 
     def _clip(self, grads: Sequence[Tensor], largest: float) -> None:
         nets = self._lead[0] * self._lead[1] if self._lead else 1
+        if not grads:
+            return
         for g in grads:
             if self._lead and (g.ndim < 1 or len(g) != nets):
                 raise ValueError(f"clip is for stacked nets: a parameter of shape {tuple(g.shape)} does not begin with {nets}")

@@ -176,7 +176,33 @@ def distance(eps):
     return lambda source_rate, target_rate: 2 * (1 - 2 * eps(source_rate, target_rate))
 
 
+class OneGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features, strength):
+        ctx.strength = strength
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.strength * gradient
+
+
+class SavedNumber(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features, strength):
+        ctx.save_for_backward(strength)
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.saved_tensors[0] * gradient, None
+
+
 MISTAKES = [
+    ("reverse", lambda features, strength: OneGradient.apply(features, strength), "None for the strength"),
+    ("reverse", lambda features, strength: SavedNumber.apply(features, strength), "keep a number as ctx.strength"),
+    ("ramp", lambda progress, gamma=10.0: 2 / 1 + math.exp(-gamma * progress) - 1, "brackets are missing"),
+    ("pseudo_labels", lambda logits, threshold: logits.softmax(-1).max(-1), "values, then indices"),
     ("reverse", lambda features, strength: features, "nothing reverses it"),
     ("reverse", reversal(lambda s, g, x: -g), "reversed, but not scaled"),
     ("reverse", reversal(lambda s, g, x: s * g), "scaled, but not reversed"),
@@ -276,7 +302,7 @@ MISTAKES = [
     ("ramp", lambda progress, gamma=10.0: min(1.0, gamma * progress), "without the curve"),
     ("ramp", lambda progress, gamma=10.0: progress, "a straight line"),
     ("ramp", lambda progress, gamma=10.0: 2 * sigmoid(gamma * progress) - 1 if progress < 1 else 1.0, "just below 1"),
-    ("ramp", lambda progress, gamma=10.0: math.tanh(gamma * progress), "half as steep"),
+    ("ramp", lambda progress, gamma=10.0: math.tanh(gamma * progress), "twice as steep"),
     ("ramp", lambda progress, gamma=10.0: 1.0, "no ramp"),
     ("ramp", lambda p, g=10.0: 2 * sigmoid(g * p) - 1, "keep the first line of the stub"),
     ("pseudo_labels", chosen(keep=lambda x, t: x.amax(-1) >= t), "compared with logits"),

@@ -29,7 +29,8 @@ def dann_loss(function: Callable[..., Any]) -> None:
         out = f(*args)
         if not isinstance(out, tuple | list) or len(out) != 2:
             raise Mistake("a pair: the class loss and the domain loss", type(out).__name__,
-                          "the function has no return statement" if out is None else "the loop adds them up")  # fmt: skip
+                          "the function has no return statement" if out is None else
+                          "return both losses, not their sum: the training loop adds them")  # fmt: skip
         return out[0], out[1]
 
     def surprise(rows: Tensor, labels: Tensor) -> Tensor:
@@ -111,7 +112,8 @@ def dann_loss(function: Callable[..., Any]) -> None:
             z = size * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0, -1.0], dtype=F64)
             for have, share in zip(pair(f, (rows, labels, z, 3)), (2 / 3, 4 / 8), strict=True):
                 have = torch.as_tensor(have)
-                if have.shape == () and not math.isclose(float(have), share * size, rel_tol=1e-6):
+                lost = not math.isfinite(float(have.sum())) or float(have.sum()) < share * size / 2
+                if have.shape == () and lost:
                     raise Mistake(f"{share * size:.6g} at logits of {size:g}", f"{float(have):.6g}",
                                   "a probability that is 0 or 1 to machine precision: take a loss that works on logits, "
                                   "rather than softmax or sigmoid and then the logarithm")  # fmt: skip
@@ -138,10 +140,11 @@ def ramp(function: Callable[..., Any]) -> None:
         takes(f, "progress", "gamma")
         compare(f(0.05), math.tanh(0.25), known={
             "the - 1 is missing: the ramp starts at 0": 1 + math.tanh(0.25),
+            "brackets are missing around the denominator": 1 + math.exp(-0.5),
             "this is the plain sigmoid, which starts at 1/2: stretch it to 0..1": 1 / (1 + math.exp(-0.5)),
             "the exponent has the wrong sign: the ramp grows": -math.tanh(0.25),
             "the factor 2 is missing": 1 / (1 + math.exp(-0.5)) - 1,
-            "this is tanh(gamma p): the ramp is tanh(gamma p / 2), half as steep": math.tanh(0.5),
+            "twice as steep as asked: compare the exponents": math.tanh(0.5),
             "this is 1 already after a twentieth of the training: progress is a share, 0..1, and no percentage": 1.0,
             "progress was divided by 100: it is a share, 0..1, and no percentage": math.tanh(0.0025),
             "gamma was not used": math.tanh(0.025),

@@ -17,15 +17,22 @@ def reverse(function: Callable[..., Any]) -> None:
     def gradient(f: Callable[..., Any], x: Tensor, strength: Any, upstream: Tensor) -> Tensor:
         """The gradient that arrives at the features."""
         x, kept = x.clone().requires_grad_(), upstream.clone()
-        out = f(x, strength)
+        try:
+            out = f(x, strength)
+        except TypeError as error:
+            if "save_for_backward" in str(error):
+                raise Mistake("a strength that is a number", str(error), _SAVED) from None
+            raise
         if not isinstance(out, Tensor):
-            raise Mistake("a tensor", type(out).__name__, "the function has no return statement" if out is None else "")
+            raise Mistake("a tensor", type(out).__name__, "the function has no return statement" if out is None else
+                          "call the autograd function with .apply(features, strength)")  # fmt: skip
         if not out.requires_grad:
             raise Mistake("an output that gradients flow through", "an output without a gradient", _CUT)
         try:
             out.backward(upstream)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise Mistake("a backward pass", f"{type(error).__name__}: {error}", _NO_FLOAT) from None
+            raise Mistake("a backward pass", f"{type(error).__name__}: {error}", _COUNT if "number of gradients" in str(error)
+                          else _NO_FLOAT) from None  # fmt: skip
         if x.grad is None:
             raise Mistake("a gradient at the features", "None", _CUT)
         if not torch.equal(upstream, kept):
@@ -103,7 +110,9 @@ def reverse(function: Callable[..., Any]) -> None:
 
 
 _CUT = "a detach(), .data or no_grad cuts the features off: a reversed gradient is not a missing one"
-_NO_FLOAT = "the strength may be a tensor that broadcasts: no float(), .item() or `if`; backward gives one gradient an input"
+_NO_FLOAT = "the strength may be a tensor that broadcasts: no float(), .item() or `if`"
+_COUNT = "return one gradient for each argument of forward: None for the strength"
+_SAVED = "save_for_backward takes tensors alone: keep a number as ctx.strength"
 
 
 def three_parts(function: Callable[..., Any]) -> None:

@@ -44,7 +44,7 @@ def pseudo_labels(function: Callable[..., Any]) -> None:
             "unsure images were marked in the labels: give every image its class, and say in keep which count":
                 torch.where(sure, right, -1),
             "unsure images were set to class 0: give every image its class, and say in keep which count": right * sure,
-            "these are probabilities, not classes": best})  # fmt: skip
+            "these are probabilities, not classes (max gives values, then indices)": best})  # fmt: skip
         if labels.dtype != torch.int64:
             raise Mistake("labels of type int64", str(labels.dtype).removeprefix("torch."), "leave the numbers as they come")
 
