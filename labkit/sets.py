@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 import torch
@@ -114,35 +115,50 @@ def load(name: str, *, split: str = "train", limit: int | None = None, seed: int
         raise ValueError(f"dataset {name!r} is unknown: use one of {', '.join(sets)}")
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is unknown: use 'train' or 'test'")
+    itself = "limit" in signature(sets[name]).parameters  # a set so large that it draws before it decodes
+    if itself:
+        options |= {"limit": limit, "seed": seed}
     try:
         images = sets[name](split, **options)
     except TypeError as error:
         if "keyword argument" not in str(error):
             raise
         raise ValueError(f"dataset {name!r}: {str(error).split('()')[-1].strip()}") from None
-    return images if limit is None else _subset(images, limit, seed)
+    return images if limit is None or itself else _subset(images, limit, seed)
 
 
 def _sets() -> dict[str, Callable[..., Images]]:
     from labkit import public
     from labkit.worlds.digits import digits
     from labkit.worlds.digits_m import digits_m
+    from labkit.worlds.faces import faces
 
-    return {"digits": digits, "digits_m": digits_m, **{name: source.load for name, source in public.SETS.items()}}
+    embedded: dict[str, Callable[..., Images]] = {"digits": digits, "digits_m": digits_m}
+    return {**embedded, **{name: source.load for name, source in public.SETS.items()}, "faces": faces}
 
 
 def _subset(images: Images, limit: int, seed: int) -> Images:
-    if not 1 <= limit <= len(images):
-        raise ValueError(f"limit {limit}: {images.name} ({images.split}) has {len(images)} images, ask for 1..{len(images)}")
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return images[subset_index(images.labels, limit, seed=seed, what=f"{images.name} ({images.split})")]
+
+
+def subset_index(labels: Tensor, limit: int, *, seed: int, what: str) -> Tensor:
+    """Numbers (limit,) of images drawn at random from `seed`, with the classes in their proportions.
+
+    Raises:
+        ValueError: limit is not in 1..len(labels); `what` names the set.
+    """
+    n = len(labels)
+    if not 1 <= limit <= n:
+        raise ValueError(f"limit {limit}: {what} has {n} images, ask for 1..{n}")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     # walk through the classes in proportion: sort by the rank that each image has within its own class
-    labels = images.labels[order]
-    rank = torch.empty(len(order))
+    labels = labels[order]
+    rank = torch.empty(n)
     for label in labels.unique():
         mine = (labels == label).nonzero().squeeze(1)
         rank[mine] = (torch.arange(len(mine)) + 0.5) / len(mine)
     kept = order[rank.argsort(stable=True)[:limit]]
-    return images[kept[torch.randperm(limit, generator=torch.Generator().manual_seed(seed + 1))]]
+    return kept[torch.randperm(limit, generator=torch.Generator().manual_seed(seed + 1))]
 
 
 def batches(

@@ -16,9 +16,9 @@ def cells(lab: str) -> list[dict[str, Any]]:
     return [{**cell, "source": "".join(cell["source"])} for cell in raw]
 
 
-def namespace(lab: str, *ids: str, **given: Any) -> dict[str, Any]:
+def namespace(notebook: str, *ids: str, **given: Any) -> dict[str, Any]:
     """Run the cells named by `ids`, after the imports of the set-up cell, and return what they define."""
-    source = {cell["id"]: cell["source"] for cell in cells(lab)}
+    source = {cell["id"]: cell["source"] for cell in cells(notebook)}
     scope: dict[str, Any] = dict(given)
     exec(source["setup"].split("lab = open_lab(")[0], scope)
     for name in ids:

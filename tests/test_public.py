@@ -13,6 +13,7 @@ import struct
 import tarfile
 import threading
 import time
+import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,10 +21,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision import datasets
+from torchvision import datasets, transforms
 
 from labkit import files
-from labkit.public import DamagedData, fetch, mnist_m, public_status
+from labkit.public import DamagedData, celeba, celeba_lists, fetch, mnist_m, public_status
 from labkit.sets import Images, load
 
 SETS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
@@ -235,7 +236,7 @@ def test_a_workbook_that_cannot_be_written_still_loads_what_is_at_hand(official,
 def test_status_tells_here_from_absent_and_where_it_is_or_belongs(official, monkeypatch):
     data, _ = official
     public = files.home() / "data" / "public"
-    absent = [("mnist_m", "absent", public / "mnist_m"), ("cifar10", "absent", public)]
+    absent = [("mnist_m", "absent", public / "mnist_m"), ("cifar10", "absent", public), ("celeba", "absent", public / "celeba")]
     assert public_status() == [(name, "absent", public / kind / "raw") for name, kind in SETS.items()] + absent
     monkeypatch.setenv("LABKIT_DATA", str(data))
     assert public_status() == [(name, "here", data.resolve() / kind / "raw") for name, kind in SETS.items()] + absent
@@ -552,3 +553,330 @@ def test_a_margin_brings_28_pixels_to_more(official, monkeypatch, name):
             ValueError, match=rf"{name}: size is {size}, but the images have 28 pixels a side: use 28, or 28 \+"
         ):
             load(name, size=size)
+
+
+PARTS = [0, 0, 2, 0, 0, 1, 0, 2, 0, 2, 0, 1]  # of the images of `portraits`: 7 train, 2 validation, 3 test
+HEADER = " ".join(celeba_lists.ATTRIBUTES)
+
+
+def jpg(number: int, width: int = 178, height: int = 218) -> bytes:
+    """A smooth picture, like no other."""
+    coarse = np.random.default_rng((4, number)).integers(0, 256, (5, 4, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def signs(number: int) -> list[int]:
+    """-1 or 1 by column for an image; no two columns are alike among the seven training images."""
+    bit = sum(part == 0 for part in PARTS[:number])
+    return [1 if (column + 1) >> bit & 1 else -1 for column in range(40)]
+
+
+def write_lists(folder: Path, monkeypatch, *, order=range(12)) -> None:
+    """The five lists, spaced as the official ones are, of which torchvision then knows the md5 sums."""
+    names = [(f"{number + 1:06}.jpg", number) for number in order]
+    attributes = [f"{name} " + " ".join(f"{sign:2}" for sign in signs(number)) for name, number in names]
+    lists = {
+        "list_attr_celeba.txt": [str(len(names)), HEADER + " ", *attributes],
+        "identity_CelebA.txt": [f"{name} {2880 + 7 * number}" for name, number in names],
+        "list_eval_partition.txt": [f"{name} {PARTS[number]}" for name, number in names],
+        "list_bbox_celeba.txt": [str(len(names)), "image_id x_1 y_1 width height", *(f"{name} 1 2 3 4" for name, _ in names)],
+        "list_landmarks_align_celeba.txt": [str(len(names)), "lefteye_x lefteye_y", *(f"{name} 69 109" for name, _ in names)],
+    }
+    for file, rows in lists.items():
+        (folder / file).write_text("".join(f"{row}\n" for row in rows))
+    known = {name: (key, md5) for key, md5, name in datasets.CelebA.file_list}
+    known |= {file: (known[file][0], hashlib.md5((folder / file).read_bytes()).hexdigest()) for file in lists}
+    monkeypatch.setattr(datasets.CelebA, "file_list", [(key, md5, name) for name, (key, md5) in known.items()])
+
+
+@pytest.fixture
+def portraits(official, monkeypatch):
+    """A folder of CelebA in the official layout with twelve images."""
+    folder = official[0] / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    for number in range(12):
+        (folder / "img_align_celeba" / f"{number + 1:06}.jpg").write_bytes(jpg(number))
+    write_lists(folder, monkeypatch)
+    monkeypatch.setattr(celeba, "OFFICIAL", {"train": 7, "test": 3})
+    monkeypatch.setattr(celeba_lists, "TOTAL", 12)
+    monkeypatch.setenv("LABKIT_DATA", str(official[0]))
+    return folder
+
+
+def zipped(folder: Path) -> Path:
+    """Pack the images as the official archive is packed, with what a Mac adds, and take the folder away."""
+    archive = folder / "img_align_celeba.zip"
+    with zipfile.ZipFile(archive, "w") as into:
+        into.mkdir("img_align_celeba")
+        for path in sorted((folder / "img_align_celeba").iterdir()):
+            into.write(path, f"img_align_celeba/{path.name}")
+            into.writestr(f"__MACOSX/img_align_celeba/._{path.name}", b"not an image")
+    shutil.rmtree(folder / "img_align_celeba")
+    return archive
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_celeba_is_what_torchvision_reads_cut_out_and_reduced_and_nothing_is_written_beside_it(portraits, monkeypatch, form):
+    cut = transforms.Compose([transforms.CenterCrop(178), transforms.Resize(48), transforms.PILToTensor()])
+    truth = {}
+    for split in ("train", "test"):
+        reference = datasets.CelebA(str(portraits.parent), split=split, target_type=["attr", "identity"], transform=cut)
+        rows = [reference[k] for k in range(len(reference))]
+        names = [name for name in reference.attr_names if name]
+        truth[split] = (
+            torch.stack([image for image, _ in rows]),
+            dict(zip(names, torch.stack([target[0] for _, target in rows]).T, strict=True)),
+            torch.stack([target[1] for _, target in rows]),
+        )
+    if form == "archive":
+        zipped(portraits)
+    before = listing(portraits)
+    for _ in range(2):  # decoded, then from the cache
+        for split, (pixels, attributes, people) in truth.items():
+            images = load("celeba", split=split, size=48)
+            assert images.pixels.dtype == torch.uint8 and torch.equal(images.pixels, pixels)
+            assert images.attributes.keys() == {*attributes, "identity"} and len(attributes) == 40
+            for name, values in attributes.items():
+                assert images.attributes[name].dtype == torch.bool and torch.equal(images.attributes[name], values == 1), name
+            assert torch.equal(images.attributes["identity"], people)
+            assert torch.equal(images.labels, attributes["Smiling"]) and images.class_names == ("neutral", "smiling")
+            assert (images.name, images.split, images.provenance) == ("celeba", split, "CelebA")
+        monkeypatch.setattr(celeba, "_resized", None)
+    assert listing(portraits) == before and list(files.cache_dir().rglob("output.pkl"))
+    assert public_status()[4] == ("celeba", "here", portraits)
+    fetch("celeba")
+
+
+def test_each_attribute_of_celeba_is_under_its_own_name_in_whatever_order_the_lists_are(portraits, monkeypatch):
+    images = load("celeba", size=8)
+    columns = [tuple(images.attributes[name].tolist()) for name in celeba_lists.ATTRIBUTES]
+    assert len(set(columns)) == 40  # so that columns that were mixed up would show
+    for number, name in enumerate(("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald")):
+        assert tuple(images.attributes[name].tolist()) == tuple(bool(number + 1 >> bit & 1) for bit in range(7)), name
+    assert [int(v) for v in images.attributes["Smiling"]] == [0, 0, 0, 0, 0, 1, 0]  # column 32 of 1..40
+    assert [int(v) for v in images.attributes["Young"]] == [0, 0, 0, 1, 0, 1, 0]  # column 40
+    # lines in another order, and columns too
+    write_lists(portraits, monkeypatch, order=[5, 11, 0, 3, 2, 1, 8, 7, 6, 9, 4, 10])
+    path = portraits / "list_attr_celeba.txt"
+    rows = [row.split() for row in path.read_text().splitlines()]
+    turned = [rows[0], rows[1][::-1], *([name, *values[::-1]] for name, *values in rows[2:])]
+    path.write_text("".join(" ".join(row) + "\n" for row in turned))
+    monkeypatch.setattr(celeba_lists, "TOTAL", 99)
+    again = load("celeba", size=8)
+    assert torch.equal(again.pixels, images.pixels)
+    for name, values in images.attributes.items():
+        assert torch.equal(again.attributes[name], values), name
+
+
+def test_a_limit_of_celeba_decodes_no_more_and_draws_what_any_set_would(portraits, monkeypatch):
+    whole, decoded = load("celeba", size=8), []
+    resized = celeba._resized
+    monkeypatch.setattr(celeba, "_resized", lambda names, *rest: decoded.append(len(names)) or resized(names, *rest))
+    for seed in (0, 1):
+        part = load("celeba", size=8, limit=4, seed=seed)
+        kept = celeba.subset_index(whole.labels, 4, seed=seed, what="")
+        assert torch.equal(part.pixels, whole.pixels[kept]) and torch.equal(part.labels, whole.labels[kept])
+        assert all(torch.equal(values, whole.attributes[name][kept]) for name, values in part.attributes.items())
+        assert part.provenance == "CelebA"
+    assert decoded == [4, 4]
+    for limit in (0, 8):
+        with pytest.raises(ValueError, match=rf"limit {limit}: celeba \(train\) has 7 images, ask for 1..7"):
+            load("celeba", limit=limit)
+    for size in (7, 179):
+        with pytest.raises(ValueError, match=rf"celeba: size is {size}, but what is cut out has 178 .*: use 8..178"):
+            load("celeba", size=size)
+    with pytest.raises(ValueError, match="dataset 'celeba': got an unexpected keyword argument 'width'"):
+        load("celeba", width=3)
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_a_part_of_celeba_says_so_and_keeps_images_and_attributes_together(portraits, form):
+    whole = load("celeba", size=8)
+    for number in (0, 3, 2, 7, 9):  # two of train, all of test
+        (portraits / "img_align_celeba" / f"{number + 1:06}.jpg").unlink()
+    where = portraits / "img_align_celeba"
+    if form == "archive":
+        where = zipped(portraits)
+    part = load("celeba", size=8)
+    assert part.provenance == "CelebA (subset: 5 of 7 images)"
+    kept = torch.tensor([1, 3, 4, 5, 6])
+    assert torch.equal(part.pixels, whole.pixels[kept])
+    assert all(torch.equal(values, whole.attributes[name][kept]) for name, values in part.attributes.items())
+    with pytest.raises(DamagedData, match=r"holds 7 images, but none of the test split, which list_eval_partition.txt marks 2"):
+        load("celeba", split="test")
+    assert public_status()[4][:2] == ("celeba", "here")
+    lists = portraits / "list_attr_celeba.txt"  # a shorter list does as well
+    rows = lists.read_text().splitlines(keepends=True)
+    lists.write_text("".join(row for row in rows if row[:6] not in ("000001", "000004")))
+    assert torch.equal(load("celeba", size=8).pixels, part.pixels)
+    (where / "000002.jpg" if form == "folder" else where).touch()
+    assert torch.equal(load("celeba", size=8).pixels, part.pixels)
+
+
+def test_celeba_is_decoded_anew_when_an_image_or_a_list_changes(portraits, monkeypatch):
+    before = load("celeba", size=8)
+    (portraits / "img_align_celeba" / "000002.jpg").write_bytes(jpg(99))
+    after = load("celeba", size=8)
+    changed = (before.pixels != after.pixels).flatten(1).any(1)
+    assert changed.tolist() == [False, True, False, False, False, False, False]
+    monkeypatch.setattr(celeba_lists, "TOTAL", 99)
+    people = portraits / "identity_CelebA.txt"
+    people.write_text(people.read_text().replace("000002.jpg 2887", "000002.jpg 12345"))
+    assert load("celeba", size=8).attributes["identity"].tolist()[:2] == [2880, 12345]
+
+
+#: a list, what is done with its text, and what is said of it
+BROKEN = {
+    "cut off": (
+        "list_attr_celeba.txt",
+        lambda text: text[:-30],
+        r"line 14 is '000012.jpg .*'; expected .* and 40 number\(s\) like -1 or 1: put",
+    ),
+    "cut at a line": (
+        "list_attr_celeba.txt",
+        lambda text: "".join(text.splitlines(keepends=True)[:-2]),
+        r"says nothing of 000011.jpg, and of 2 of 12 images in .*img_align_celeba: put the",
+    ),
+    "no count": ("list_attr_celeba.txt", lambda text: text[3:], "does not begin with the number of images and then the names"),
+    "no header": ("list_attr_celeba.txt", lambda text: text.replace(HEADER + " \n", ""), "names of CelebA's 40 attributes: "),
+    "a name less": ("list_attr_celeba.txt", lambda text: text.replace("Young ", ""), "names of CelebA's 40 attributes: put"),
+    "another name": ("list_attr_celeba.txt", lambda text: text.replace("Young", "Old"), "names of CelebA's 40 attributes: put"),
+    "a sign less": ("list_attr_celeba.txt", lambda text: text.replace("000003.jpg -1", "000003.jpg"), "line 5 is '000003.jpg"),
+    "a sign more": ("list_attr_celeba.txt", lambda text: text.replace("000003.jpg", "000003.jpg 1"), "line 5 is '000003.jpg"),
+    "a zero": ("list_attr_celeba.txt", lambda text: text.replace("000003.jpg -1", "000003.jpg 0"), "line 5 is '000003.jpg  *0"),
+    "twice": ("identity_CelebA.txt", lambda text: text.replace("000002", "000001"), "line 2 lists 000001.jpg again; expected"),
+    "empty": ("identity_CelebA.txt", lambda text: "", r"says nothing of 000001.jpg, and of 12 of 12 images that list_attr_cel"),
+    "no number": ("identity_CelebA.txt", lambda text: text.replace("2880", "x"), r"line 1 is '000001.jpg x'; expected a new"),
+    "other split": ("list_eval_partition.txt", lambda text: text.replace("jpg 1", "jpg 3"), "line 6 is '000006.jpg 3'; expect"),
+    "outside": ("list_eval_partition.txt", lambda text: "../" + text, r"line 1 is '\.\./000001.jpg 0'; expected a new name"),
+    "one less": (
+        "list_eval_partition.txt",
+        lambda text: text.replace("000012.jpg 1\n", ""),
+        r"says nothing of 000012.jpg, and of 1 of 12 images that list_attr_celeba.txt lists: put the official list_eval",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_lists_of_celeba_that_do_not_fit_are_named(portraits, monkeypatch, damage):
+    file, change, message = BROKEN[damage]
+    load("celeba", size=8)  # what the cache holds does not hide it
+    path = portraits / file
+    path.write_text(change(path.read_text()))
+    monkeypatch.setattr(celeba_lists, "TOTAL", 99)
+    for action in (lambda: load("celeba", size=8), lambda: fetch("celeba")):
+        with pytest.raises(DamagedData, match=message) as caught:
+            action()
+        assert str(caught.value).startswith(str(path)) and f"put the official {file} there (mmlab" in str(caught.value)
+    assert public_status()[4] == ("celeba", "damaged", portraits)
+
+
+@pytest.mark.parametrize("file", celeba_lists.TEXTS)
+def test_a_list_of_celeba_of_full_length_has_to_be_the_official_one(portraits, file):
+    path = portraits / file
+    before = text = path.read_text()
+    for old, new in (("000012.jpg -1", "000012.jpg  1"), ("2887", "2888"), ("000009.jpg 0", "000009.jpg 2")):
+        text = text.replace(old, new)
+    path.write_text(text)
+    assert text != before
+    with pytest.raises(DamagedData, match=rf"{file} is as long as the official file, but is not the same \(md5 should be"):
+        load("celeba")
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("truncated", r"is truncated or no image \(.*\): "),
+        ("text", r"is truncated or no image \(not a JPEG file\)"),
+        ("wild", "has 300 x 200 pixels, e"),
+    ],
+)
+def test_an_image_of_celeba_that_cannot_be_used_is_named(portraits, damage, message, form):
+    path = portraits / "img_align_celeba" / "000004.jpg"
+    raw = path.read_bytes()
+    path.write_bytes({"truncated": raw[: len(raw) // 2], "text": b"gone", "wild": jpg(3, 300, 200)}[damage])
+    remedy = (
+        "put the official one there .*, or delete it" if form == "folder" else "put the official img_align_celeba.zip there"
+    )
+    if damage == "wild":
+        remedy = "take the images of 'Align&Cropped Images' .img_align_celeba.zip., not those in the wild"
+    if form == "archive":
+        path = zipped(portraits) / "img_align_celeba" / path.name
+    with pytest.raises(DamagedData, match=f"{message}.*{remedy}") as caught:
+        load("celeba")
+    assert str(path) in str(caught.value)
+    assert len(load("celeba", split="test")) == 3
+
+
+def test_a_damaged_archive_of_celeba_is_named(portraits):
+    archive = zipped(portraits)
+    raw = archive.read_bytes()
+    archive.write_bytes(raw[:-99])
+    with pytest.raises(
+        DamagedData, match=r"is truncated or no archive \(.*\): put the official img_align_celeba.zip there"
+    ) as caught:
+        load("celeba")
+    assert str(archive) in str(caught.value) and public_status()[4] == ("celeba", "damaged", portraits)
+    first = raw.index(b"\xff\xd8") + 2000
+    archive.write_bytes(raw[:first] + bytes([raw[first] ^ 4]) + raw[first + 1 :])
+    with pytest.raises(DamagedData, match=r"000001.jpg is truncated or no image \(Bad CRC-32"):
+        load("celeba")
+    with zipfile.ZipFile(archive, "w") as into:
+        into.writestr("img_celeba/000001.jpg", jpg(0))
+    with pytest.raises(DamagedData, match=r"img_align_celeba.zip holds no image: put the official"):
+        load("celeba")
+
+
+def test_what_is_missing_of_celeba_is_named_with_where_to_put_it(portraits, monkeypatch):
+    place = files.home() / "data" / "public" / "celeba"
+    names = [*celeba_lists.TEXTS, "img_align_celeba"]
+    for number, name in enumerate(names):
+        (portraits / name).rename(portraits.parent / name)
+        with pytest.raises(files.OfflineError, match=r"LABKIT_OFFLINE.* Google Drive often refuses automatic") as caught:
+            load("celeba")
+        asked = str(caught.value).split("get ")[1].split(" in a browser")[0]
+        assert [other in asked for other in names] == [k <= number for k in range(4)]
+        assert f"put them into {place}, or into 'celeba' in the folder that LABKIT_DATA names" in str(caught.value)
+        assert public_status()[4][1] == "absent"
+    place.mkdir(parents=True)
+    for name in names:  # done as told, it works
+        (portraits.parent / name).rename(place / name)
+    assert len(load("celeba")) == 7 and public_status()[4] == ("celeba", "here", place)
+    (place / "identity_CelebA.txt").rename(portraits / "identity_CelebA.txt")  # in two folders
+    (portraits / "img_align_celeba").mkdir()  # empty: passed over
+    assert len(load("celeba", split="test")) == 3
+
+
+def test_what_is_downloaded_of_celeba_is_the_official_file_and_a_refusal_says_what_to_do(portraits, monkeypatch):
+    zipped(portraits)
+    source = portraits.rename(portraits.parent / "drive")
+    place, asked = files.home() / "data" / "public" / "celeba", []
+    known = {key: name for key, _, name in datasets.CelebA.file_list}
+    archive_md5 = hashlib.md5((source / "img_align_celeba.zip").read_bytes()).hexdigest()
+    changed = [(key, archive_md5 if name.endswith(".zip") else md5, name) for key, md5, name in datasets.CelebA.file_list]
+    monkeypatch.setattr(datasets.CelebA, "file_list", changed)
+    monkeypatch.delenv("LABKIT_OFFLINE")
+
+    def drive(url: str, root: str, name: str, md5: str) -> None:
+        asked.append(known[url.removeprefix("https://drive.google.com/file/d/").removesuffix("/view")])
+        if asked[-1].endswith(".zip") and len(asked) == 4:
+            raise LookupError(
+                "Too many users have viewed\nor downloaded this file recently"
+            )  # gdown's errors are of no common kind
+        shutil.copy(source / asked[-1], Path(root) / name)
+        assert hashlib.md5((Path(root) / name).read_bytes()).hexdigest() == md5
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", drive)
+    with pytest.raises(
+        files.OfflineError,
+        match=r"^CelebA could not be downloaded \(Too many users have viewed or downloaded this file recently\)\. Google Drive "
+        r"often refuses automatic downloads: get img_align_celeba.zip in a browser from mmlab",
+    ):
+        load("celeba")
+    assert sorted(path.name for path in place.iterdir()) == sorted(celeba_lists.TEXTS)
+    fetch("celeba")
+    assert asked == [*celeba_lists.TEXTS, "img_align_celeba.zip", "img_align_celeba.zip"]
+    assert len(load("celeba")) == 7 and public_status()[4] == ("celeba", "here", place)

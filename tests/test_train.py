@@ -226,6 +226,24 @@ def test_a_gradient_below_the_limit_is_left_as_it_is():
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
+@pytest.mark.parametrize("clip", [0, -1.0, float("nan")])
+def test_clip_refuses_what_is_no_limit(clip):
+    w, optimizer = still()
+    for x, _ in Run(numbered(), epochs=1, batch_size=5):
+        with pytest.raises(ValueError, match="give the largest gradient norm, above 0, or None"):
+            Run(numbered(), epochs=1, batch_size=5).step(optimizer, w * x.mean(), clip=clip)
+
+
+def test_clip_holds_for_each_parameter_group_by_itself():
+    small, large = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([{"params": [small]}, {"params": [large]}], lr=1.0)
+    run = Run(numbered(), epochs=1, batch_size=5)
+    for _ in run:
+        run.step(optimizer, (0.1 * small + 50 * large).sum(), clip=1.0)
+    assert torch.allclose(small, torch.full((2,), -0.1))  # as if the other group were not there
+    assert torch.allclose(large, torch.full((2,), -(0.5**0.5)))
+
+
 def test_clip_refuses_a_parameter_that_is_not_stacked():
     arms, (w, optimizer) = Arms(lambda: nn.Linear(1, 1), arms=2, seeds=(0, 1)), still()
     run = Run(numbered(), epochs=1, batch_size=5, arms=arms)

@@ -1,4 +1,4 @@
-"""Embedded worlds: textures rendered from a seed, and the digits blended with them."""
+"""Embedded worlds: textures rendered from a seed, the digits blended with them, and drawn faces."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import RidgeClassifier
 
+from labkit.public.celeba_lists import ATTRIBUTES
 from labkit.sets import load
+from labkit.worlds import faces as drawing
 from labkit.worlds.digits_m import SEEDS, digits_m
+from labkit.worlds.faces import CROWNS, SHARES, faces
 from labkit.worlds.textures import BATCH, textures
 
 
@@ -111,3 +114,90 @@ def test_a_background_of_nothing_gives_the_bare_strokes_and_a_wider_one_a_larger
 def test_digits_m_refuses_what_is_no_size_or_range(options, message):
     with pytest.raises(ValueError, match=message):
         load("digits_m", **options)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {split: faces(split) for split in ("train", "test")}
+
+
+def test_faces_are_coloured_and_labelled_by_their_smile_with_attributes_under_names_of_celeba(drawn):
+    for split, n in (("train", 4000), ("test", 1000)):
+        images = drawn[split]
+        assert images.pixels.shape == (n, 3, 32, 32) and images.pixels.dtype == torch.uint8
+        assert (images.name, images.split, images.class_names) == ("faces", split, ("neutral", "smiling"))
+        assert "drawn" in images.provenance
+        assert torch.equal(images.labels, images.attributes["Smiling"].long())
+        assert set(images.attributes) == {*SHARES, *CROWNS} and {"Smiling", "Bald", "Eyeglasses"} <= set(images.attributes)
+        assert set(images.attributes) <= set(ATTRIBUTES)
+        assert all(value.dtype == torch.bool and value.shape == (n,) for value in images.attributes.values())
+        assert (images.floats().amax(1) - images.floats().amin(1)).mean() > 0.1  # not grey
+    assert faces("test", size=48).pixels.shape == (1000, 3, 48, 48)
+    assert torch.equal(load("faces", split="test").pixels, drawn["test"].pixels)
+    with pytest.raises(ValueError, match="faces: size is 15, but below 16 pixels a mouth is a dot: use 16 or more, 32 for ins"):
+        load("faces", size=15)
+
+
+def test_faces_depend_on_the_split_alone_and_no_test_face_is_a_training_face(drawn):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    again = faces("test")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(again.pixels, drawn["test"].pixels)
+    assert all(torch.equal(value, drawn["test"].attributes[name]) for name, value in again.attributes.items())
+    a, b = (drawn[split].floats().flatten(1) for split in ("train", "test"))
+    assert float(torch.cdist(a, b).min()) > 1.5  # of 3,072 values in 0..1
+    assert float((torch.cdist(b, b) + 9 * torch.eye(len(b))).min()) > 1.5
+
+
+def test_faces_are_the_same_however_many_are_drawn_at_once(drawn, monkeypatch):
+    monkeypatch.setattr(drawing, "BATCH", 77)
+    assert int((faces("test").pixels.int() - drawn["test"].pixels.int()).abs().max()) <= 1
+
+
+def test_attributes_of_faces_are_independent_but_for_hair_that_the_bald_lack(drawn):
+    has = drawn["train"].attributes
+    crown = torch.stack([has[name] for name in CROWNS])
+    assert bool((crown.sum(0) == 1).all()) and not bool((has["Bald"] & has["Bangs"]).any())
+    hair = ~has["Bald"]
+    expected = {name: 0.25 for name in CROWNS} | SHARES
+    for name, share in expected.items():
+        among = has[name][hair] if name == "Bangs" else has[name]
+        assert abs(float(among.float().mean()) - share) < 0.03, name
+    for one in has:
+        for other in has:
+            if one == other or (one in (*CROWNS, "Bangs") and other in (*CROWNS, "Bangs") and "Bald" in (one, other)):
+                continue
+            if one in CROWNS and other in CROWNS:
+                continue
+            a, b = has[one][hair].double(), has[other][hair].double()
+            if "Bald" not in (one, other):
+                assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.06, (one, other)
+            else:
+                whole = torch.stack([has[one].double(), has[other].double()])
+                assert abs(float(torch.corrcoef(whole)[0, 1])) < 0.05, (one, other)
+
+
+def test_each_attribute_of_faces_can_be_read_from_the_pixels_by_a_linear_classifier(drawn):
+    names = list(drawn["train"].attributes)
+    x, y = ({k: v.floats().flatten(1).numpy() for k, v in drawn.items()}, {})
+    for split, images in drawn.items():
+        y[split] = np.stack([images.attributes[name].numpy() for name in names], axis=1).astype(int)
+    guessed = RidgeClassifier(alpha=30).fit(x["train"], y["train"]).predict(x["test"])
+    right = guessed == y["test"]
+    assert {name: share for name, share in zip(names, right.mean(0), strict=True) if share < 0.94} == {}
+    for name in ("Bald", "Bangs", *CROWNS[1:]):  # a hat does not hide what is said to be under it
+        assert right[drawn["test"].attributes["Wearing_Hat"].numpy(), names.index(name)].mean() > 0.9, name
+
+
+@pytest.mark.benchmark
+def test_faces_are_drawn_faster_than_3000_a_second():
+    import time
+
+    best = 9.0
+    for _ in range(3):
+        start = time.perf_counter()
+        faces("test")
+        best = min(best, time.perf_counter() - start)
+    print(f"\n{1000 / best:.0f} faces a second")
+    assert 1000 / best >= 3000

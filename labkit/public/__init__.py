@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from labkit.public import celeba as portraits
 from labkit.public import cifar, idx
 from labkit.public import mnist_m as blended
 from labkit.public.archives import DamagedData
@@ -29,6 +30,7 @@ SETS = {
     "fashion_mnist": Source(idx.fashion_mnist, partial(idx.fetch, "FashionMNIST"), partial(idx.status, "FashionMNIST")),
     "mnist_m": Source(blended.mnist_m, blended.fetch, blended.status),
     "cifar10": Source(cifar.cifar10, cifar.fetch, cifar.status),
+    "celeba": Source(portraits.celeba, portraits.fetch, portraits.status),
 }
 
 
