@@ -26,7 +26,7 @@ class Arms:
     A stacked Adam or SGD step equals the separate steps, since both work element by element; gradient clipping by norm
     does not (`Run.step` has a `clip` that does). Dropout draws another mask for every net, which loosens the pairing.
 
-    `one_by_one=True` calls the nets in turn: the same results (but for the masks of dropout), and faster for convolutional nets on a CPU.
+    `one_by_one=True` calls the nets in turn: the same results but for dropout's masks, faster for convolutions on a CPU.
 
     Source: torch.func, 'model ensembling'.
     """

@@ -740,6 +740,7 @@ BROKEN = {
         r"says nothing of 000011.jpg, and of 2 of 12 images in .*img_align_celeba: put the",
     ),
     "no count": ("list_attr_celeba.txt", lambda text: text[3:], "does not begin with the number of images and then the names"),
+    "a word for the count": ("list_attr_celeba.txt", lambda text: "image_id" + text[2:], "does not begin with the number of"),
     "no header": ("list_attr_celeba.txt", lambda text: text.replace(HEADER + " \n", ""), "names of CelebA's 40 attributes: "),
     "a name less": ("list_attr_celeba.txt", lambda text: text.replace("Young ", ""), "names of CelebA's 40 attributes: put"),
     "another name": ("list_attr_celeba.txt", lambda text: text.replace("Young", "Old"), "names of CelebA's 40 attributes: put"),

@@ -145,6 +145,7 @@ def test_faces_depend_on_the_split_alone_and_no_test_face_is_a_training_face(dra
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(again.pixels, drawn["test"].pixels)
     assert all(torch.equal(value, drawn["test"].attributes[name]) for name, value in again.attributes.items())
+    assert drawing.SEEDS["train"] != drawing.SEEDS["test"]
     a, b = (drawn[split].floats().flatten(1) for split in ("train", "test"))
     assert float(torch.cdist(a, b).min()) > 1.5  # of 3,072 values in 0..1
     assert float((torch.cdist(b, b) + 9 * torch.eye(len(b))).min()) > 1.5
@@ -160,7 +161,8 @@ def test_attributes_of_faces_are_independent_but_for_hair_that_the_bald_lack(dra
     crown = torch.stack([has[name] for name in CROWNS])
     assert bool((crown.sum(0) == 1).all()) and not bool((has["Bald"] & has["Bangs"]).any())
     hair = ~has["Bald"]
-    expected = {name: 0.25 for name in CROWNS} | SHARES
+    shares = {"Smiling": 1 / 2, "Mouth_Slightly_Open": 1 / 3, "Eyeglasses": 1 / 3, "Wearing_Hat": 1 / 4, "Bangs": 1 / 3}
+    expected = dict.fromkeys(CROWNS, 1 / 4) | shares
     for name, share in expected.items():
         among = has[name][hair] if name == "Bangs" else has[name]
         assert abs(float(among.float().mean()) - share) < 0.03, name
@@ -185,7 +187,7 @@ def test_each_attribute_of_faces_can_be_read_from_the_pixels_by_a_linear_classif
         y[split] = np.stack([images.attributes[name].numpy() for name in names], axis=1).astype(int)
     guessed = RidgeClassifier(alpha=30).fit(x["train"], y["train"]).predict(x["test"])
     right = guessed == y["test"]
-    assert {name: share for name, share in zip(names, right.mean(0), strict=True) if share < 0.94} == {}
+    assert {name: share for name, share in zip(names, right.mean(0), strict=True) if share < 0.92} == {}
     for name in ("Bald", "Bangs", *CROWNS[1:]):  # a hat does not hide what is said to be under it
         assert right[drawn["test"].attributes["Wearing_Hat"].numpy(), names.index(name)].mean() > 0.9, name
 
