@@ -175,16 +175,19 @@ class Lab:
         print(f"{verdict.word.upper()}: {text}\n    {verdict.numbers}")
 
     def show(self, figure: Any, *, alt: str, dpi: int = 80) -> None:
-        """Display a matplotlib figure with alternative text, and close it.
+        """Display a matplotlib figure, which is closed, or a GIF (bytes of `plots.animation`), with alternative text.
 
         Raises:
             ValueError: the alternative text is missing.
         """
-        from labkit.plots import display_figure
+        from labkit.plots import display_animation, display_figure
 
         if len(alt.split()) < 4:
             raise ValueError("alt: say in a sentence what the figure shows, for a reader who can't see it")
-        display_figure(figure, alt=alt, dpi=dpi)
+        if isinstance(figure, bytes):
+            display_animation(figure, alt=alt)
+        else:
+            display_figure(figure, alt=alt, dpi=dpi)
 
     def summary(self) -> None:
         """Show measured against band against reported, and the claims with their verdicts; write runs/<profile>/<lab>.json.

@@ -45,8 +45,66 @@ def display_figure(fig: Any, *, alt: str, dpi: int = 80) -> None:
     fig.clear()
 
 
+def display_animation(gif: bytes, *, alt: str) -> None:
+    """Display a GIF with its alternative text and its size."""
+    import base64
+
+    from IPython.display import display
+    from PIL import Image
+
+    with Image.open(io.BytesIO(gif)) as image:
+        about = {"alt": alt, "width": image.width, "height": image.height}
+    data = {"image/gif": base64.b64encode(gif).decode(), "text/plain": alt}
+    display(data, metadata={"image/gif": about}, raw=True)
+
+
 def _axes(ax: Any) -> Any:
     return figure()[1] if ax is None else ax
+
+
+def animation(
+    frames: Any, *, columns: int, texts: Sequence[str] = (), width: int = 420, seconds: float = 4.0, gap: int = 1
+) -> bytes:
+    """Make a GIF of image grids: frames (T, N, C, H, W), 0..1, each with one of `texts` under it; show it by `lab.show`.
+
+    It plays twice and then stands still on its last frame, which it shows a second longer. `width` is in pixels, about.
+
+    Raises:
+        ValueError: frames are not (T, N, C, H, W) with 1 or 3 channels, or there are texts, but not one a frame.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    x = torch.as_tensor(frames).detach().cpu().float()
+    if x.ndim != 5 or x.shape[2] not in (1, 3) or not x.shape[0] * x.shape[1]:
+        raise ValueError(f"frames have shape {tuple(x.shape)}: give (T, N, C, H, W) with one channel or three")
+    if texts and len(texts) != len(x):
+        raise ValueError(f"{len(texts)} texts for {len(x)} frames: give one text a frame, or none")
+    scale = max(1, width // (columns * (x.shape[-1] + gap)))
+    pages = []
+    for i, images in enumerate(x):
+        canvas = (tile(images, columns=columns, gap=gap) * 255).round().astype(np.uint8)
+        grid = Image.fromarray(canvas.repeat(3, -1) if canvas.shape[-1] == 1 else canvas)
+        grid = grid.resize((grid.width * scale, grid.height * scale), Image.Resampling.NEAREST)
+        page = Image.new("RGB", (grid.width, grid.height + (24 if texts else 0)), "white")
+        page.paste(grid)
+        if texts:
+            ImageDraw.Draw(page).text((4, grid.height + 4), texts[i], fill="black", font=ImageFont.load_default(14))
+        pages.append(page.quantize(128))
+    each = round(1000 * seconds / len(pages))
+    buffer, durations = io.BytesIO(), [each] * (len(pages) - 1) + [each + 1000]
+    pages[0].save(buffer, "GIF", save_all=True, append_images=pages[1:], duration=durations, loop=1, disposal=1)
+    return buffer.getvalue()
+
+
+def tile(images: Any, *, columns: int, gap: int = 1) -> np.ndarray:
+    """Lay images (N, C, H, W), 0..1 (clipped), on one white canvas (rows x H, columns x W, C), row by row."""
+    x = torch.as_tensor(images).detach().cpu().float()
+    n, c, h, w = x.shape
+    canvas = np.ones((-(-n // columns) * (h + gap) - gap, columns * (w + gap) - gap, c))
+    for i, image in enumerate(x.clamp(0, 1).permute(0, 2, 3, 1).numpy()):
+        top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
+        canvas[top : top + h, left : left + w] = image
+    return canvas
 
 
 def image_grid(
@@ -55,14 +113,11 @@ def image_grid(
     """Draw images (N, C, H, W) or (N, H, W), 0..vmax, as one grid, row by row; `titles` name the rows on the left."""
     x = torch.as_tensor(images).detach().cpu().float()
     x = x.unsqueeze(1) if x.ndim == 3 else x
-    n, c, h, w = x.shape
-    rows = -(-n // columns)
-    canvas = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, c))
-    for i, image in enumerate((x / vmax).clamp(0, 1).permute(0, 2, 3, 1).numpy()):
-        top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
-        canvas[top : top + h, left : left + w] = image
+    h, w = x.shape[-2:]
+    rows = -(-len(x) // columns)
+    canvas = tile(x / vmax, columns=columns, gap=gap)
     ax = _axes(ax)
-    ax.imshow(canvas.squeeze(-1) if c == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(canvas.squeeze(-1) if canvas.shape[-1] == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([(h + gap) * r + h / 2 for r in range(rows)] if titles else [], list(titles) or None)
     ax.tick_params(length=0)

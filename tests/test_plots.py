@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import matplotlib
@@ -182,3 +183,48 @@ def test_no_label_lies_on_top_of_all_others():
 def test_points_that_cannot_be_drawn_are_refused(points, labels, n_names, message):
     with pytest.raises(ValueError, match=message):
         plots.embedding(points, labels, [str(i) for i in range(n_names)])
+
+
+def test_an_animation_has_a_frame_for_each_grid_and_its_text_plays_twice_and_stands_still():
+    frames = torch.zeros(3, 4, 1, 2, 2)
+    frames[1] = 1.0
+    with Image.open(io.BytesIO(plots.animation(frames, columns=2, texts=["a", "b", "c"], width=60, seconds=3))) as gif:
+        assert gif.n_frames == 3 and gif.info["loop"] == 1
+        shown, durations = [], []
+        for i in range(3):
+            gif.seek(i)
+            shown.append(np.asarray(gif.convert("L")))
+            durations.append(gif.info["duration"])
+    assert durations == [1000, 1000, 2000]
+    assert shown[0].shape == (5 * 10 + 24, 5 * 10)  # two images of two pixels and a gap, ten times as large, and the text
+    assert shown[0][:20, :20].max() < 8 and shown[1][:50].min() > 247
+    texts = [page[50:] for page in shown]
+    assert all(text.min() < 128 for text in texts) and not np.array_equal(texts[0], texts[1])
+
+
+def test_an_animation_takes_colour_and_clips_what_is_beyond_0_and_1():
+    colour = torch.tensor([2.0, -1.0, 0.5]).reshape(1, 1, 3, 1, 1).expand(2, 1, 3, 4, 4)
+    with Image.open(io.BytesIO(plots.animation(colour, columns=1, width=10))) as gif:
+        pixel = np.asarray(gif.convert("RGB"))[1, 1]
+    assert np.abs(pixel.astype(int) - [255, 0, 128]).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "texts", "message"),
+    [
+        ((4, 1, 2, 2), [], "T, N, C, H, W"),
+        ((1, 4, 2, 2, 2), [], "one channel or three"),
+        ((2, 1, 1, 2, 2), ["a"], "one text a frame"),
+    ],
+)
+def test_an_animation_says_what_does_not_fit(shape, texts, message):
+    with pytest.raises(ValueError, match=message):
+        plots.animation(torch.zeros(shape), columns=1, texts=texts)
+
+
+def test_a_lab_shows_an_animation_with_its_text_and_size(shown):
+    gif = plots.animation(torch.rand(2, 4, 1, 3, 3), columns=2, width=42)
+    Lab("demo", "tiny", 0, torch.device("cpu")).show(gif, alt="Four squares flicker at random.")
+    ((data, metadata),) = shown
+    assert base64.b64decode(data["image/gif"]) == gif and data["text/plain"] == "Four squares flicker at random."
+    assert metadata["image/gif"] == {"alt": "Four squares flicker at random.", "width": 35, "height": 35}
