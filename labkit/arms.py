@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from labkit.machine import local_seed
 
@@ -52,18 +52,39 @@ class Arms:
         self._params = {k: v.detach().to(device).requires_grad_(v.requires_grad) for k, v in params.items()}
         self._buffers = {k: v.to(device) for k, v in buffers.items()}
         self._template = nets[0]
-        self._skeleton = copy.deepcopy(nets[0])  # not on 'meta': that would untie tied weights
-        self._call = self._in_turn if one_by_one else vmap(self._one, in_dims=0, randomness="different")
+        self._one_by_one = one_by_one
+        self._use(nets[0])
 
-    def _one(self, params: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Tensor:
-        return functional_call(self._skeleton, (params, buffers), inputs)
+    def _use(self, net: nn.Module) -> None:
+        """Make the skeleton, a copy of a net in which the weights of each net of the stack take their places in turn."""
+        self._skeleton = copy.deepcopy(net)  # not on 'meta': that would untie tied weights
+        names = {id(value): name for name, value in (*self._skeleton.named_parameters(), *self._skeleton.named_buffers())}
+        order = [*self._params, *self._buffers]
+        self._places: list[tuple[dict[str, Any], str, int]] = [
+            (values, key, order.index(names[id(value)]))
+            for module in self._skeleton.modules()
+            for values in (cast(dict[str, Any], module._parameters), cast(dict[str, Any], module._buffers))
+            for key, value in values.items()
+            if value is not None
+        ]
+        self._call = self._in_turn if self._one_by_one else vmap(self._one, in_dims=0, randomness="different")
 
-    def _in_turn(self, params: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Any:
-        def each(stacked: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-            parts = {name: value.unbind(0) for name, value in stacked.items()}
-            return [{name: part[i] for name, part in parts.items()} for i in range(self.lead[0] * self.lead[1])]
+    def _one(self, *tensors: Tensor) -> Any:
+        """Call the skeleton with one net's weights, which come before the inputs.
 
-        outs = [self._one(p, b, *x) for p, b, *x in zip(each(params), each(buffers), *inputs, strict=True)]
+        torch.func.functional_call does the same, at such a cost for nets this small that a whole training takes a tenth longer.
+        """
+        before = [values[key] for values, key, _ in self._places]
+        try:
+            for values, key, index in self._places:
+                values[key] = tensors[index]
+            return self._skeleton(*tensors[len(self._params) + len(self._buffers) :])
+        finally:
+            for (values, key, _), value in zip(self._places, before, strict=True):
+                values[key] = value
+
+    def _in_turn(self, *tensors: Tensor) -> Any:
+        outs = [self._one(*one) for one in zip(*(x.unbind(0) for x in tensors), strict=True)]
         if isinstance(outs[0], Tensor):
             return torch.stack(outs)
         return tuple(torch.stack(part) for part in zip(*outs, strict=True))
@@ -77,7 +98,7 @@ class Arms:
                     f"an input has shape {tuple(x.shape)}: it must begin with (arms, seeds) = {self.lead}, or 1 in their place"
                 )
             flat.append(x.expand(*self.lead, *x.shape[2:]).flatten(0, 1))
-        out = self._call(self._params, self._buffers, *flat)
+        out = self._call(*self._params.values(), *self._buffers.values(), *flat)
         if isinstance(out, Tensor):
             return out.unflatten(0, self.lead)
         return type(out)(part.unflatten(0, self.lead) for part in out)
@@ -112,8 +133,7 @@ class Arms:
         rows = rows.to(self.device)
         chosen._params = {k: v.detach()[rows].clone().requires_grad_(v.requires_grad) for k, v in self._params.items()}
         chosen._buffers = {k: v[rows].clone() for k, v in self._buffers.items()}
-        chosen._skeleton = copy.deepcopy(self._skeleton)
-        chosen._call = chosen._in_turn if self._call == self._in_turn else vmap(chosen._one, in_dims=0, randomness="different")
+        chosen._use(self._skeleton)
         return chosen
 
     def net(self, arm: int = 0, seed: int = 0) -> nn.Module:

@@ -113,7 +113,7 @@ def image_grid(
     """Draw images (N, C, H, W) or (N, H, W), 0..vmax, as one grid, row by row; `titles` name the rows on the left."""
     x = torch.as_tensor(images).detach().cpu().float()
     x = x.unsqueeze(1) if x.ndim == 3 else x
-    h, w = x.shape[-2:]
+    h = x.shape[-2]
     rows = -(-len(x) // columns)
     canvas = tile(x / vmax, columns=columns, gap=gap)
     ax = _axes(ax)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from labkit import smallconv
 from labkit.arms import Arms
 from labkit.sets import Images, batches
 from labkit.train import Run
@@ -131,3 +133,66 @@ def test_eight_arms_at_once_against_in_turn(capsys):
         for name, value in kept["together"].net(arm, seed).state_dict().items():
             assert torch.allclose(value, net.state_dict()[name], rtol=1e-3, atol=1e-4), (arm, seed, name)
     assert ratio(capsys, "eight small VAEs at once against in turn", in_turn, together, repeats=5) >= 2.5
+
+
+def play(nets: tuple[Any, Any], run: Run, lead: tuple[int, ...], smooth: Tensor | float) -> None:
+    """A GAN on 8 x 8 pixels whose arms differ in label smoothing."""
+    g, d = nets
+    adam_d, adam_g = (torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.999)) for net in (d, g))
+    for x, _ in run:
+        x = x.flatten(-3)
+        made = g(run.randn_like(torch.empty(*lead, x.shape[-2], 32)))
+        a, b = d(x.expand(*lead, *x.shape[-2:])).squeeze(-1), d(made.detach()).squeeze(-1)
+        run.step(adam_d, smooth * F.softplus(-a) + (1 - smooth) * F.softplus(a) + F.softplus(b))
+        run.step(adam_g, F.softplus(-d(made).squeeze(-1)))
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    hidden = [part for i, o in pairwise(sizes[:-1]) for part in (nn.Linear(i, o), nn.LeakyReLU(0.2))]
+    return nn.Sequential(*hidden, nn.Linear(*sizes[-2:]))
+
+
+def test_eight_gans_at_once_against_in_turn(capsys):
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1400, 1, 8, 8), dtype=torch.uint8, generator=rng)
+    images = Images(pixels, torch.arange(1400) % 10, tuple("0123456789"), "noise", "train", "this benchmark")
+    smooth, options, kept = torch.tensor([0.7, 0.8, 0.9, 1.0]), {"epochs": 2, "batch_size": 28}, {}
+
+    def makers() -> tuple[Arms, Arms]:
+        return tuple(Arms(lambda s=s: mlp(*s), arms=4, seeds=SEEDS) for s in ((32, 64, 64, 64), (64, 64, 64, 1)))
+
+    def together() -> None:
+        nets = kept["together"] = makers()
+        play(nets, Run(images, **options, arms=nets[0]), nets[0].lead, smooth.reshape(4, 1, 1))
+
+    def in_turn() -> None:
+        start, kept["in turn"] = makers(), {}
+        for arm, value in enumerate(smooth):
+            for position, seed in enumerate(SEEDS):
+                nets = kept["in turn"][arm, position] = tuple(net.net(arm, position) for net in start)
+                play(nets, Run(images, **options, seeds=(seed,)), (), value)
+
+    together(), in_turn()  # warm
+    for (arm, seed), (g, _) in kept["in turn"].items():
+        for name, value in kept["together"][0].net(arm, seed).state_dict().items():
+            assert torch.allclose(value, g.state_dict()[name], rtol=1e-2, atol=1e-3), (arm, seed, name)
+    assert ratio(capsys, "eight small GANs at once against in turn", in_turn, together, repeats=5) >= 2.5
+
+
+def test_small_convolutions_against_those_of_torch_in_a_stack(capsys):
+    x = torch.rand(1, 1, 64, 1, 8, 8)
+
+    def stack(kind: Any) -> Arms:
+        def make() -> nn.Module:
+            return nn.Sequential(kind.Conv2d(1, 8, 4, 2, 1), nn.LeakyReLU(0.2), kind.Conv2d(8, 16, 4, 2, 1), nn.Flatten())
+
+        return Arms(make, arms=6, seeds=(0, 1))
+
+    mine, theirs = stack(smallconv), stack(nn)
+    assert torch.allclose(mine(x), theirs(x), atol=1e-4)
+
+    def work(net: Arms) -> None:
+        for _ in range(20):
+            torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
+
+    assert ratio(capsys, "stacked small convolutions", lambda: work(theirs), lambda: work(mine), repeats=5) >= 1.25

@@ -1,0 +1,212 @@
+"""The functions of lab 03, pulled out of the notebook, against independent references, and its nets under every profile."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from notebook_source import namespace
+from torch import nn
+from torch.nn import functional as F
+
+from labkit import sets
+from labkit.arms import Arms
+from labkit.lab import open_lab
+from labkit.samples import prdc
+from labkit.sets import Images
+
+LAB = "03_gan_pathologies"
+EXERCISES = ("generator-losses", "discriminator-loss", "mode-coverage", "pack", "slerp", "conditional-discriminator")
+GAME = ("s0-settings", "s0-nets", "s0-fit-settings", "s0-game", "s0-fit", "s0-measure")
+DCGAN = ("s4-settings", "s4-nets", "s4-stacked", "s4-fit", "s4-train-one", "s4-runs")
+CONDITIONAL = ("conditional-discriminator", "s6-fit", "s6-train", "s6-faces", "s6-components")
+F64 = torch.float64
+
+
+@pytest.fixture(scope="module")
+def exercises():
+    return namespace(LAB, *EXERCISES)
+
+
+def short(profile, **changes):
+    """The lab under a profile, with some of its settings changed so that a test takes no time."""
+    lab = open_lab(LAB, profile=profile, device="cpu")
+    settings = lab.settings
+
+    def changed(**rows):
+        chosen = vars(settings(**rows))
+        return SimpleNamespace(**{**chosen, **{name: value for name, value in changes.items() if name in chosen}})
+
+    lab.settings = changed
+    return lab
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    lab = short("tiny", seeds=2, epochs=1, images=280)
+    return namespace(LAB, *GAME, *DCGAN, lab=lab)
+
+
+def weights(net):
+    return torch.cat([value.flatten() for value in net.state_dict().values()])
+
+
+def test_the_losses_of_fit_are_those_of_the_exercises_without_smoothing(tiny, exercises):
+    a, b = torch.randn(2, 3, 7), torch.randn(2, 3, 5)
+    original, other = exercises["generator_losses"](b)
+    assert torch.allclose(tiny["plain_d_loss"](a, b, None), exercises["discriminator_loss"](a, b), atol=1e-6)
+    assert torch.allclose(tiny["plain_g_losses"](b)[1], other, atol=1e-6)
+    assert torch.allclose(-tiny["towards"](0.0, b), original, atol=1e-6)
+
+
+def test_a_slowed_step_is_the_step_of_a_smaller_rate(tiny):
+    """Adam's step is proportional to its rate, so shortening it is the same as a smaller rate, also over many steps."""
+    make = lambda: nn.Linear(3, 2)  # noqa: E731
+    both, alone = Arms(make, arms=2, seeds=(0,)), Arms(make, arms=1, seeds=(0,))
+    adams = tiny["adam_of"](both, 0.1), tiny["adam_of"](alone, 0.025)
+    rate = torch.tensor([1.0, 0.25])[:, None, None, None]
+    for step in range(5):
+        x = torch.randn(1, 1, 8, 3, generator=torch.Generator().manual_seed(step))
+        for net, adam in zip((both, alone), adams, strict=True):
+            adam.zero_grad()
+            net(x).square().sum().backward()
+            with tiny["slowed"](net, rate if net is both else torch.ones(1, 1, 1, 1)):
+                adam.step()
+    for mine, theirs in zip(both.net(1, 0).parameters(), alone.net(0, 0).parameters(), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+    assert not torch.allclose(weights(both.pick([0])), weights(both.pick([1])))
+
+
+def test_an_arm_of_a_stack_ends_as_it_would_alone(tiny):
+    arm, other = {"noise": 0.5, "smooth": 0.9}, {"saturating": True, "noise": 0.2, "rate": 0.5}
+    losses = tiny["plain_d_loss"], lambda logits: (-tiny["towards"](0.0, logits), tiny["towards"](1.0, logits))
+    alone = tiny["fit"]("alone", [arm], steps=(2, 2), losses=losses)[0]
+    stacked = tiny["fit"]("stacked", [arm, other], steps=(2, 2), losses=losses)[0]
+    assert torch.allclose(weights(alone), weights(stacked.pick([0])), atol=1e-4)
+    assert not torch.allclose(weights(alone), weights(stacked.pick([1])), atol=1e-2)
+
+
+def test_the_control_arm_learns_from_the_whole_set_and_the_others_from_the_few(tiny):
+    ends = [tiny["fit"]("few", [{}, {"control": True}], images=few, control=tiny["real"])[0]
+            for few in (tiny["real"][:56], tiny["real"][100:156])]  # fmt: skip
+    assert torch.equal(*(weights(end.pick([1])) for end in ends))
+    assert not torch.allclose(*(weights(end.pick([0])) for end in ends))
+
+
+def test_statistics_reach_the_discriminator_only_if_it_is_told(tiny):
+    torch.manual_seed(0)
+    D = tiny["Discriminator"](statistics=True)
+    x = torch.randn(6, 64)
+    off, on = torch.zeros(1, 1), torch.ones(1, 1)
+    alone, together = D(x[:2], off, off), D(x, off, off)[:2]
+    assert torch.allclose(alone, together, atol=1e-6)
+    assert not torch.allclose(D(x[:2], off, on), D(x, off, on)[:2], atol=1e-3)
+    same = x[:1].expand(6, -1).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(D(same, off, on).sum(), same)
+    assert gradient.isfinite().all()  # also where all images are the same
+
+
+def test_dropout_thins_in_training_only_and_keeps_the_mean(tiny):
+    D = tiny["Discriminator"](dropout=True)
+    h = torch.ones(2000, 64)
+    thinned = D.thinned(h, torch.tensor([[0.4]]))
+    assert (thinned == 0).float().mean().item() == pytest.approx(0.4, abs=0.02)
+    assert thinned.mean().item() == pytest.approx(1, abs=0.03)
+    assert torch.equal(D.eval().thinned(h, torch.tensor([[0.4]])), h)
+
+
+def test_quality_is_that_of_plain_loops(tiny):
+    x = torch.rand(1, 2, 60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    numbers, labels = tiny["quality"](x)
+    flat = x[0, 1].flatten(1) * 2 - 1
+    pairs = [F.cosine_similarity(flat[i], flat[j], dim=0) for i in range(60) for j in range(60) if i != j]
+    assert numbers["cosine"][0, 1] == pytest.approx(torch.stack(pairs).mean().item(), abs=1e-5)
+    assert numbers["pixel std"][0, 1] == pytest.approx(flat.std().item())
+    assert numbers["coverage"][0, 1] == prdc(tiny["test"].floats(), x[0, 1])["coverage"]
+    assert labels.shape == (1, 2, 60) and labels[0, 0].tolist() == tiny["judge"](x[0, 0]).tolist()
+
+
+def test_coverage_over_time_is_that_of_prdc_and_sharpness_is_one_for_real_images():
+    scope = namespace(LAB, *GAME, "s0-demo", "s0-history", lab=short("tiny", seeds=2, epochs=1, images=280))
+    x = scope["samples"](scope["G"])
+    numbers, _ = scope["quality"](x)
+    assert scope["covered"](x).float().mean(-1).numpy() == pytest.approx(numbers["coverage"], abs=1e-6)
+    test = scope["test"].floats()
+    assert scope["sharpness"](test[None]) == pytest.approx([1.0], abs=1e-5)
+    assert scope["sharpness"](test[None] * 0 + 0.3)[0] < 1e-3
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_dcgan_nets_make_and_judge_images_of_the_side_asked_for(tiny, side):
+    generator = tiny["dcgan_generator"](4, side, 100, 3)
+    images = generator(torch.randn(5, 100, 1, 1))
+    assert images.shape == (5, 3, side, side) and images.abs().max() <= 1
+    discriminator = tiny["dcgan_discriminator"](4, side, 3)
+    assert discriminator(images).shape == (5,)
+    if side == 32:  # the practical's: nz -> 4f x 4 x 4 -> 2f x 8 x 8 -> f x 16 x 16 -> 32 x 32
+        assert [layer.out_channels for layer in generator if isinstance(layer, nn.ConvTranspose2d)] == [16, 8, 4, 3]
+
+
+def test_stacked_arms_start_from_the_initialisation_that_is_named(tiny):
+    def make(paper):
+        return tiny["dcgan_generator"](8, 8, 100, 1, paper=paper)
+
+    net = tiny["stacked"](make, [False, True, False], (0, 1))
+    spreads = [[net.net(arm, seed)[0].weight.std().item() for seed in range(2)] for arm in range(3)]
+    assert spreads[1] == pytest.approx([0.02, 0.02], rel=0.1)
+    assert min(spreads[0]) > 0.03 and spreads[0] == spreads[2]
+
+
+def test_the_average_lags_behind_the_weights_by_its_memory(tiny):
+    net = Arms(lambda: nn.Linear(1, 1, bias=False))
+    mean = tiny["Average"](net)
+    for step in range(400):
+        with torch.no_grad():
+            next(net.parameters()).fill_(float(step))
+        mean.update()
+    assert 399 - 50 < next(mean.net.parameters()).item() < 399 - 35  # it lags by up to 50 steps, a tenth of them at first
+
+
+def test_components_go_there_and_back(monkeypatch):
+    scope = namespace(LAB, *GAME[:4], *CONDITIONAL, lab=short("tiny", images=300, parts=64))
+    u = torch.randn(5, 64) * 0.01
+    assert torch.allclose(scope["encode"](scope["decode"](u)), u, atol=1e-3)
+    faces = scope["people"].floats()[:50]
+    back = scope["decode"](scope["encode"](faces))
+    assert (back - faces).square().mean() < 0.2 * (faces - scope["centre"]).square().mean()
+    assert scope["coded"].labels[:3].tolist() == [int(4 * s + 2 * b + e) for s, b, e in scope["bits"][:3].tolist()]
+
+
+def stand_in(name, *, split="train", limit=None, seed=0, size=None, **options):
+    """Noise in the shapes of MNIST, CIFAR-10 and CelebA."""
+    rng = torch.Generator().manual_seed(seed)
+    shape = (1, 28, 28) if name == "mnist" else (3, size or 32, size or 32)
+    n = 320 if split == "train" else 40
+    pixels = torch.randint(0, 256, (n, *shape), generator=rng, dtype=torch.uint8)
+    attributes = {name: torch.rand(n, generator=rng) < 0.5 for name in ("Smiling", "Bald", "Eyeglasses")}
+    labels = torch.randint(0, 10, (n,), generator=rng)
+    return Images(pixels, labels, tuple("0123456789"), name, split, "noise", attributes=attributes)
+
+
+@pytest.mark.parametrize("profile", ["laptop", "full"])
+def test_the_nets_of_the_larger_profiles_train_and_are_measured(profile, monkeypatch, tmp_path):
+    monkeypatch.setattr(sets, "load", stand_in)
+    lab = short(profile, seeds=2, epochs=1, parts=20)
+    monkeypatch.setattr(type(lab), "_folder", lambda self: tmp_path)
+    scope = namespace(LAB, *GAME, *DCGAN, *CONDITIONAL, lab=lab)
+    G, _, history = scope["fit"]("a few steps", [{"noise": 0.3}, {"saturating": False, "smooth": 0.9}], steps=(2, 1))
+    assert len(history) == 1 and np.isfinite(history["g_loss"]).all()
+    numbers, _ = scope["quality"](scope["samples"](G))
+    assert numbers["precision"].shape == (2, 2)
+    small = scope["small"][:64]
+    assert small.pixels.shape[-1] == scope["dcfg"].side
+    mean, history = scope["fit_dcgan"]("a step", *scope["nets"](4, 4, 100, [True, False])[:2], small, epochs=1, batch=64,
+                                       lr=1e-3, noise=100, mask=scope["mask"][:2])  # fmt: skip
+    assert np.isfinite(history["g_loss"]).all()
+    assert scope["pictures"](mean, scope["mask"][:2]).shape == (2, 2, 40, 1, *[scope["dcfg"].side] * 2)
+    made = scope["fit_conditional"]("steps", scope["coded"], 2.0 * scope["combos"] - 1, [(1.0, 1.0), (1.0, 0.0)],
+                                    encode=scope["encode"], outputs=20, last=nn.Identity(), epochs=1, width=32,
+                                    lr=(1e-3, 1e-3), seeds=(0, 1))  # fmt: skip
+    with torch.no_grad():
+        faces = scope["decode"](made(torch.randn(1, 1, 3, 32), torch.ones(1, 1, 3, 3)))
+    assert faces.shape == (2, 2, 3, 3, 32, 32) and faces.isfinite().all()
