@@ -24,7 +24,7 @@ MODULES = {
 ROWS = (
     ("files", "machine"),
     ("sets", "arms", "ledger", "checkpoint", "history", "check.frame"),
-    ("public", "worlds", "samples", "plots", "embed"),
+    ("public", "worlds", "samples", "plots", "embed", "smallconv"),
     ("train", "report", "check", "probes"),
     ("lab",),
     ("book",),
