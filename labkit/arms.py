@@ -67,7 +67,6 @@ class Arms:
             for key, value in values.items()
             if value is not None
         ]
-        self._call = self._in_turn if self._one_by_one else vmap(self._one, in_dims=0, randomness="different")
 
     def _one(self, *tensors: Tensor) -> Any:
         """Call the skeleton with one net's weights, which come before the inputs.
@@ -89,8 +88,11 @@ class Arms:
             return torch.stack(outs)
         return tuple(torch.stack(part) for part in zip(*outs, strict=True))
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """Run every net on its own slice: (arms | 1, seeds | 1, ...) -> (arms, seeds, ...)."""
+    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Run every net on its own slice: (arms | 1, seeds | 1, ...) -> (arms, seeds, ...).
+
+        A net that gives several tensors makes this a tuple of them.
+        """
         flat = []
         for x in inputs:
             if x.ndim < 2 or any(n not in (1, m) for n, m in zip(x.shape[:2], self.lead, strict=True)):
@@ -98,10 +100,12 @@ class Arms:
                     f"an input has shape {tuple(x.shape)}: it must begin with (arms, seeds) = {self.lead}, or 1 in their place"
                 )
             flat.append(x.expand(*self.lead, *x.shape[2:]).flatten(0, 1))
-        out = self._call(*self._params.values(), *self._buffers.values(), *flat)
+        # made anew in each call: if it were kept, a deep copy would call the nets of the original
+        call = self._in_turn if self._one_by_one else vmap(self._one, randomness="different")
+        out = call(*self._params.values(), *self._buffers.values(), *flat)
         if isinstance(out, Tensor):
             return out.unflatten(0, self.lead)
-        return type(out)(part.unflatten(0, self.lead) for part in out)
+        return tuple(part.unflatten(0, self.lead) for part in out)
 
     def parameters(self) -> Iterator[Tensor]:
         """The stacked parameters, each (arms * seeds, ...), for an optimiser."""

@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 class History:
-    """Sample-weighted means of the recorded terms, one row an epoch: `history["kl"]` is (epochs, *lead)."""
+    """Sample-weighted means of the recorded terms, one row an epoch: `history["kl"]` is (epochs, *lead).
+
+    Rows are kept on the CPU, so that those of a device and those of a resumed training stack.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Tensor]] = {}
@@ -20,7 +23,7 @@ class History:
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._rows:
             raise KeyError(f"no term {name!r} was recorded: there are {', '.join(self._rows) or 'none yet'}")
-        return torch.stack(self._rows[name]).cpu().numpy()
+        return torch.stack(self._rows[name]).numpy()
 
     def __contains__(self, name: object) -> bool:
         return name in self._rows
@@ -43,7 +46,7 @@ class History:
     def close_epoch(self) -> None:
         """Turn what was added into one row."""
         for name, total in self._sums.items():
-            self._rows.setdefault(name, []).append((total / self._weight[name]).float())
+            self._rows.setdefault(name, []).append((total / self._weight[name]).float().cpu())
         self._sums, self._weight = {}, {}
 
     def cut(self, epochs: int) -> None:
@@ -57,4 +60,4 @@ class History:
 
     def load_state_dict(self, state: Mapping[str, Sequence[Tensor]]) -> None:
         """Take over closed rows."""
-        self._rows = {name: list(rows) for name, rows in state.items()}
+        self._rows = {name: [row.cpu() for row in rows] for name, rows in state.items()}

@@ -67,7 +67,8 @@ def animation(
 ) -> bytes:
     """Make a GIF of image grids: frames (T, N, C, H, W), 0..1, each with one of `texts` under it; show it by `lab.show`.
 
-    It plays twice and then stands still on its last frame, which it shows a second longer. `width` is in pixels, about.
+    It plays twice and then stands still on its last frame, which it shows a second longer. A frame lasts 20 ms at least,
+    so that many take longer than `seconds`. `width` is in pixels, about.
 
     Raises:
         ValueError: frames are not (T, N, C, H, W) with 1 or 3 channels, or there are texts, but not one a frame.
@@ -90,7 +91,7 @@ def animation(
         if texts:
             ImageDraw.Draw(page).text((4, grid.height + 4), texts[i], fill="black", font=ImageFont.load_default(14))
         pages.append(page.quantize(128))
-    each = round(1000 * seconds / len(pages))
+    each = max(20, round(1000 * seconds / len(pages)))  # GIF counts in 10 ms, and players slow down what is below 20
     buffer, durations = io.BytesIO(), [each] * (len(pages) - 1) + [each + 1000]
     pages[0].save(buffer, "GIF", save_all=True, append_images=pages[1:], duration=durations, loop=1, disposal=1)
     return buffer.getvalue()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class Conv2d(nn.Conv2d):
     """`nn.Conv2d` for square images and kernels: the same parameters and results (up to rounding), other arithmetic.
 
-    The kernel is spread out to a matrix (C * H * W, C' * H' * W'), which pays while that is small: 1.5-4x faster for
+    The kernel is spread out to a matrix (C * H * W, C' * H' * W'), which pays while that is small: about 1.5x faster for
     stacks of nets on images of 8 pixels a side, slower from 16 on (measured on two CPU cores).
     """
 
@@ -19,7 +19,8 @@ class Conv2d(nn.Conv2d):
         """(B, C, H, H) -> (B, C', H', H').
 
         Raises:
-            ValueError: images or kernel are not square, or the layer has groups, dilation or padding other than zeros.
+            ValueError: x is not (B, C, H, W), images or kernel are not square, or the layer has groups, dilation or padding
+                other than zeros.
         """
         _plain(self, x)
         channels, side = self.in_channels, x.shape[-1]
@@ -52,6 +53,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 def _plain(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> None:
+    if x.ndim != 4:
+        raise ValueError(f"smallconv: an input of shape {tuple(x.shape)}: give images (B, C, H, W), one as x[None]")
     pairs = (layer.kernel_size, layer.stride, layer.padding, x.shape[-2:])
     square = all(not isinstance(pair, str) and len(set(pair)) == 1 for pair in pairs)
     if not square or layer.groups != 1 or set(layer.dilation) != {1} or layer.padding_mode != "zeros":
@@ -65,6 +68,7 @@ def _plain(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> None:
 def _taps(side: int, kernel: int, stride: int, padding: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, int]:
     """Which pixel meets which tap of the kernel at which place, 0 or 1, (kernel**2, side**2, out**2); and out."""
     out = (side + 2 * padding - kernel) // stride + 1
-    pixels = torch.eye(side * side).reshape(-1, 1, side, side)
-    columns = nn.functional.unfold(pixels, kernel, padding=padding, stride=stride)  # (side**2, kernel**2, out**2)
-    return columns.transpose(0, 1).contiguous().to(device, dtype), out
+    with torch.inference_mode(False):  # what is kept from a call under inference_mode must not spoil a later backward
+        pixels = torch.eye(side * side).reshape(-1, 1, side, side)
+        columns = nn.functional.unfold(pixels, kernel, padding=padding, stride=stride)  # (side**2, kernel**2, out**2)
+        return columns.transpose(0, 1).contiguous().to(device, dtype), out

@@ -1,6 +1,7 @@
 """Lab 03: solutions, right variants, and known mistakes with the words that each must be told (see test_checks.py)."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import torch
@@ -164,6 +165,17 @@ def numpy_only(labels, n_classes=10, at_least=0.01):
     return SOLUTIONS["mode_coverage"](labels.astype(int), n_classes, at_least)
 
 
+def by_counter(labels, n_classes=10, at_least=0.01):
+    counts = Counter(labels)
+    q = np.array([counts[k] for k in range(n_classes)]) / len(labels)
+    return (q >= at_least).sum(), (q * (ln(q) + np.log(n_classes))).sum()
+
+
+def counter_values(labels, n_classes=10, at_least=0.01):
+    q = np.array(list(Counter(labels).values())) / len(labels)
+    return (q >= at_least).sum(), (q * np.log(q * n_classes)).sum()
+
+
 def full(x, pac):
     """Images up to the last full group, (..., groups, pac, P)."""
     n = x.shape[-2] // pac
@@ -302,6 +314,19 @@ class AlongBatch(HalfJoint):
         return self.joint(torch.cat([self.a(x), self.b(c)], 0)).squeeze(-1)
 
 
+class AsInTheStub(Right):
+    """Along the batch, into a layer for both branches."""
+
+    def forward(self, x, c):
+        return self.joint(torch.cat([self.a(x), self.b(c)])).squeeze(-1)
+
+
+class WithoutForward(nn.Module):
+    def __init__(self, pixels, conditions, width):
+        super().__init__()
+        self.a = branch(pixels, width)
+
+
 class InList(Right):
     """The condition's branch is hidden from the optimiser."""
 
@@ -435,6 +460,10 @@ def stays(which):
 def one_angle(a, b, t):
     w = angle(a.flatten(), b.flatten())
     return SOLUTIONS["slerp"](a, b, t) if (angle(a, b) < 1e-2).any() else arc(a, b, t, w)
+
+
+def cosine_along(dim, at):
+    return lambda a, b, t: arc(a, b, t, F.cosine_similarity(a, b, dim=dim).clamp(-1, 1).acos().unsqueeze(at))
 
 
 def no_keepdim(a, b, t):
@@ -578,6 +607,8 @@ MISTAKES = [
     ("mode_coverage", covered(pair=lambda modes, kl: kl), "return both numbers"),
     ("mode_coverage", covered(pair=lambda modes, kl: None), "no return statement"),
     ("mode_coverage", tensor_only, "labels may be a numpy array or a tensor"),
+    ("mode_coverage", by_counter, "use labels.tolist()"),
+    ("mode_coverage", counter_values, "use labels.tolist()"),
     ("mode_coverage", numpy_only, "labels may be a numpy array or a tensor"),
     ("mode_coverage", lambda y, n_classes=10, at_least=0.01: covered()(y, n_classes, at_least), "keep the first line"),
     ("pack", lambda x, pac: torch.cat([x[..., : x.shape[-2] // pac, :]] * pac, -1), "the image was repeated"),
@@ -619,8 +650,11 @@ MISTAKES = [
     ("ConditionalDiscriminator", end(lambda z: z - z.mean(-1, keepdim=True)), "something runs over the batch"),
     ("ConditionalDiscriminator", end(lambda z: z.softmax(-1)), "something runs over the batch"),
     ("ConditionalDiscriminator", BatchNormed, "it makes each logit depend"),
-    ("ConditionalDiscriminator", AlongBatch, "the branches were joined along the batch"),
-    ("ConditionalDiscriminator", HalfJoint, "the hidden layer gets both branches"),
+    ("ConditionalDiscriminator", AlongBatch, "joined along the batch: dim=-1"),
+    ("ConditionalDiscriminator", AsInTheStub, "joined along the batch: dim=-1"),
+    ("ConditionalDiscriminator", WithoutForward, "0 of 1 cases pass\n  ✗ the class has a forward"),
+    ("ConditionalDiscriminator", WithoutForward, "write forward(self, x, c)"),
+    ("ConditionalDiscriminator", HalfJoint, "each later one from what comes out before it"),
     ("ConditionalDiscriminator", FixedSizes, "take their sizes from pixels and conditions"),
     ("ConditionalDiscriminator", OneNumber, "c was made into one number"),
     ("ConditionalDiscriminator", Embedded, "c was made into one number"),
@@ -660,6 +694,9 @@ MISTAKES = [
     ("slerp", walk(lambda a, b, t, w: arc(a, b, t, w.cos())), "the cosine was taken for the angle"),
     ("slerp", one_angle, "one angle for the whole batch"),
     ("slerp", no_keepdim, "keepdim=True"),
+    ("slerp", cosine_along(1, -1), "F.cosine_similarity takes dim=1 by default"),
+    ("slerp", cosine_along(-2, -2), "the angles are those of columns"),
+    ("slerp", cosine_along(0, -1), "each row got the angle of a column"),
     ("slerp", if_one, "no `if` on a batch"),
     ("slerp", unclamped, "where arccos is NaN"),
     ("slerp", zero_by_zero, "sin(w) is 0"),

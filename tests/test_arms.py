@@ -291,6 +291,74 @@ def test_both_ways_of_calling_train_to_the_same_weights(one_by_one):
             assert torch.allclose(value, one.state_dict()[name], rtol=1e-8, atol=1e-10)
 
 
+class Tied(nn.Module):
+    """One matrix in two places, and buffers that a call changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(4, 4), nn.BatchNorm1d(4, momentum=0.3), nn.Linear(4, 4)
+        self.last.weight = self.first.weight
+        self.double()
+
+    def forward(self, x):
+        return self.last(self.norm(self.first(x)).tanh())
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_outputs_gradients_and_buffers_are_those_of_functional_call_also_with_tied_weights(one_by_one):
+    net = let_differ(Arms(Tied, arms=2, seeds=(0, 1), one_by_one=one_by_one))
+    leaves = {name: p.detach().clone().requires_grad_() for name, p in zip(net.state_dict(), net.parameters(), strict=False)}
+    assert set(leaves) == {"first.weight", "first.bias", "norm.weight", "norm.bias", "last.bias"}
+    buffers = {name: value.clone() for name, value in net.state_dict().items() if name not in leaves}
+    x, base = torch.randn(2, 2, 6, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double), Tied()
+    total = torch.zeros((), dtype=torch.double)
+    for i in range(4):
+        own = {name: value[i] for name, value in buffers.items()}  # views, which the call updates in place
+        want = torch.func.functional_call(base, ({name: p[i] for name, p in leaves.items()}, own), x[i // 2, i % 2])
+        before = {name: value[i].clone() for name, value in net.state_dict().items() if name in buffers}
+        if i == 0:
+            got = net(x)
+            got.sin().sum().backward()
+            assert not torch.equal(net.state_dict()["norm.running_mean"][0], before["norm.running_mean"])
+        assert torch.allclose(got[i // 2, i % 2], want, rtol=1e-10, atol=1e-12)
+        total = total + want.sin().sum()
+    total.backward()
+    for p, leaf in zip(net.parameters(), leaves.values(), strict=True):
+        assert torch.allclose(p.grad, leaf.grad, rtol=1e-9, atol=1e-11)
+    assert leaves["first.weight"].grad.abs().sum() > 0
+    for name, value in buffers.items():
+        assert torch.allclose(net.state_dict()[name], value, rtol=1e-10), name
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_net_that_raises_leaves_the_skeleton_whole_and_the_stack_usable(one_by_one):
+    class Fragile(nn.Linear):
+        def forward(self, x):
+            out = super().forward(x)
+            if len(x) == 3:
+                raise ZeroDivisionError
+            return out
+
+    net = Arms(lambda: Fragile(2, 2), arms=2, seeds=(0, 1), one_by_one=one_by_one)
+    own, want = dict(net._skeleton.named_parameters()), net(torch.ones(1, 1, 4, 2))
+    with pytest.raises(ZeroDivisionError):
+        net(torch.ones(1, 1, 3, 2))
+    assert {name: id(p) for name, p in net._skeleton.named_parameters()} == {name: id(p) for name, p in own.items()}
+    assert torch.equal(net(torch.ones(1, 1, 4, 2)), want)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_deep_copy_is_a_stack_of_its_own(one_by_one):
+    net, x = Arms(mlp, arms=2, one_by_one=one_by_one), torch.randn(1, 1, 64, 6, dtype=torch.double)
+    twin, before = copy.deepcopy(net).eval(), copy.deepcopy(net.state_dict())
+    assert torch.equal(twin(x), twin(x)) and not torch.equal(net(x), net(x))  # dropout is off in the copy alone
+    twin(x).sum().backward()
+    torch.optim.SGD(twin.parameters(), lr=1.0).step()
+    assert all(p.grad is None for p in net.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not torch.allclose(twin(x), net.eval()(x))
+
+
 # --- some arms of a stack
 
 

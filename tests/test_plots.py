@@ -202,6 +202,16 @@ def test_an_animation_has_a_frame_for_each_grid_and_its_text_plays_twice_and_sta
     assert all(text.min() < 128 for text in texts) and not np.array_equal(texts[0], texts[1])
 
 
+def test_a_frame_of_an_animation_lasts_at_least_20_ms():
+    frames = (torch.arange(8) % 2).float().reshape(8, 1, 1, 1, 1).expand(8, 1, 1, 2, 2)
+    with Image.open(io.BytesIO(plots.animation(frames, columns=1, width=4, seconds=0.024))) as gif:
+        durations = []
+        for i in range(gif.n_frames):
+            gif.seek(i)
+            durations.append(gif.info["duration"])
+    assert durations == [20] * 7 + [1020]
+
+
 def test_an_animation_takes_colour_and_clips_what_is_beyond_0_and_1():
     colour = torch.tensor([2.0, -1.0, 0.5]).reshape(1, 1, 3, 1, 1).expand(2, 1, 3, 4, 4)
     with Image.open(io.BytesIO(plots.animation(colour, columns=1, width=10))) as gif:

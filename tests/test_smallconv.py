@@ -55,8 +55,23 @@ def test_is_stacked_like_any_layer_and_starts_from_the_same_weights():
         (smallconv.Conv2d(1, 1, 3, padding="same"), (1, 1, 4, 4)),
         (smallconv.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), (1, 1, 4, 4)),
         (smallconv.ConvTranspose2d(1, 1, 3, stride=2, output_padding=1), (1, 1, 4, 4)),
+        (smallconv.Conv2d(4, 1, 3), (4, 4, 4)),
+        (smallconv.ConvTranspose2d(4, 1, 3), (4, 4, 4)),
+        (smallconv.Conv2d(1, 1, 3), (1, 1, 1, 4, 4)),
+        (smallconv.Conv2d(1, 1, 3), (4,)),
     ],
 )
 def test_refuses_what_it_does_not_compute(layer, shape):
     with pytest.raises(ValueError, match="smallconv"):
         layer(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("kind", ["Conv2d", "ConvTranspose2d"])
+def test_a_first_call_in_inference_mode_does_not_spoil_a_later_backward(kind):
+    smallconv._taps.cache_clear()
+    layer = getattr(smallconv, kind)(1, 1, 3)
+    with torch.inference_mode():
+        want = layer(torch.ones(1, 1, 5, 5))
+    out = layer(torch.ones(1, 1, 5, 5))
+    out.sum().backward()
+    assert torch.equal(out, want) and layer.weight.grad.abs().sum() > 0

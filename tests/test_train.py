@@ -381,6 +381,22 @@ def test_a_term_that_was_never_recorded_is_named_with_those_that_were():
     assert "kl" not in history and len(history) == 1
 
 
+def test_rows_are_kept_on_the_cpu_wherever_values_come_from_also_after_a_resume(monkeypatch):
+    def from_device(x):
+        return torch.full(x.shape, 7.0) if x.is_meta else x
+
+    monkeypatch.setattr(torch.Tensor, "cpu", from_device)  # 'meta', which holds no values, stands in for an accelerator
+    history, resumed = History(), History()
+    for device in ("cpu", "meta"):
+        history.add({"loss": torch.full((2, 3), 5.0, device=device)}, 2)
+        history.close_epoch()
+    resumed.load_state_dict({"loss": [torch.full((2, 3), 4.0, device="meta"), *history.state_dict()["loss"]]})
+    resumed.add({"loss": torch.full((2, 3), 6.0)}, 2)
+    resumed.close_epoch()
+    assert {row.device.type for row in (*history.state_dict()["loss"], *resumed.state_dict()["loss"])} == {"cpu"}
+    assert history["loss"][:, 0, 0].tolist() == [5, 7] and resumed["loss"][:, 0, 0].tolist() == [7, 5, 7, 6]
+
+
 # --- losses that are not finite
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,11 @@ from labkit.arms import Arms
 from labkit.check.frame import Case, Mistake, compare, draw, run_cases, takes
 from labkit.machine import local_seed
 
-_SIZES = "the layers take their sizes from pixels and conditions, and the hidden layer gets both branches, side by side"
+_SIZES = "the first layers take their sizes from pixels and conditions, and each later one from what comes out before it"
+_BATCH = "joined along the batch: dim=-1 puts what belongs to one image side by side"
 _VMAP = "in `Arms` each net runs under torch.func.vmap: no .item(), no `if` on values, nothing in place"
 _SUM = (
-    "the logit is one part for x plus another for c, so no pair of the two can be called a mismatch: join the branches first, "
+    "the logit is one part for x plus another for c, so no pair of the two can be called a mismatch: join them first, "
     "then a hidden layer with a LeakyReLU, then the logit"
 )
 
@@ -42,6 +44,9 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
             with local_seed(99):
                 out = net(x, c)
         except RuntimeError as error:
+            rows = re.search(r"multiplied \((\d+)x", str(error))
+            if "must match except in dimension 0" in str(error) or (rows and int(rows[1]) == 2 * len(x)):
+                raise Mistake(f"logits for x {tuple(x.shape)} and c {tuple(c.shape)}", str(error), _BATCH) from None
             if "shapes cannot be multiplied" in str(error) or "must match" in str(error):
                 raise Mistake(f"logits for x {tuple(x.shape)} and c {tuple(c.shape)}", str(error), _SIZES) from None
             raise
@@ -51,8 +56,8 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
         if tuple(out.shape) != (b,):
             raise Mistake(f"logits of shape ({b},)", f"shape {tuple(out.shape)}", {
                 (b, 1): "the last layer has one output: take its dimension away, .squeeze(-1)",
-                (2 * b,): "the branches were joined along the batch: dim=-1",
-                (2 * b, 1): "the branches were joined along the batch: dim=-1",
+                (2 * b,): _BATCH,
+                (2 * b, 1): _BATCH,
                 (): "squeeze() without a dimension takes every 1 away, or the images were averaged: squeeze(-1) and no mean",
             }.get(tuple(out.shape), "one logit an image"))  # fmt: skip
         return out
@@ -69,6 +74,10 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
             flat = judge(net, x.repeat_interleave(len(codes), 0), codes.repeat(len(x), 1))
         return flat.reshape(len(x), len(codes))
 
+    def has_forward(f: Callable[..., Any]) -> None:
+        build(f)  # a blank exercise is told so first
+        raise Mistake("a method `forward`", "a class without one", "write forward(self, x, c), indented as far as __init__")
+
     def shapes(f: Callable[..., Any]) -> None:
         net = build(f)
         if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules()):
@@ -78,14 +87,14 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
 
     def reacts_to_x(f: Callable[..., Any]) -> None:
         if float(table(build(f), data(32, seed=102)[0]).std(0).max()) < 1e-6:
-            raise Mistake("other logits for other images", "the same", "x is not used: both branches go into the hidden layer")
+            raise Mistake("other logits for other images", "the same", "x is not used: give it to a layer as well")
 
     def reacts_to_c(f: Callable[..., Any]) -> None:
         logits = torch.cat([table(build(f, seed), data(32, seed=104)[0]) for seed in range(3)])
         apart = (logits[:, :, None] - logits[:, None]).abs().amax(0)  # (7, 7): how far each pair of codes is told apart
         if float(apart.max()) < 1e-6:
             raise Mistake("other logits for other conditions", "the same",
-                          "c is not used: both branches go into the hidden layer")  # fmt: skip
+                          "c is not used: give it to a layer as well")  # fmt: skip
         for i, j in torch.combinations(torch.arange(len(codes))).tolist():
             if float(apart[i, j]) < 1e-6:
                 raise Mistake(f"other logits for c = {codes[j].int().tolist()} than for {codes[i].int().tolist()}", "the same",
@@ -162,6 +171,8 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
             if isinstance(error, NotImplementedError):
                 raise
             raise Mistake("logits (2, 2, 5) of two arms and two seeds", f"{type(error).__name__}: {error}", _VMAP) from None
+        if not isinstance(out, Tensor) or not isinstance(calm, Tensor):
+            raise Mistake("one tensor of logits", type(out).__name__, "forward is to return the logits alone")
         if tuple(out.shape) != (2, 2, 5):
             raise Mistake("logits (2, 2, 5) of two arms and two seeds", f"shape {tuple(out.shape)}",
                           "each net is to give (B,) logits")  # fmt: skip
@@ -169,6 +180,9 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
             alone = judge(arms.net(1, seed), x[0, seed], c[0, seed])
             compare(calm[1, seed], alone, rtol=1e-4, atol=1e-5)
 
+    reread = "section 6: x and c are joined before a hidden layer, in any way, since D is to see whether they belong together"
+    if getattr(function, "forward", None) is nn.Module.forward:
+        run_cases("ConditionalDiscriminator", function, [Case("the class has a forward", has_forward)], reread=reread)
     run_cases(
         "ConditionalDiscriminator",
         function,
@@ -182,5 +196,5 @@ def ConditionalDiscriminator(function: Callable[..., Any]) -> None:
             Case("all layers are trained", trained),
             Case("in `Arms`, two arms and two seeds", stacked),
         ],
-        reread="section 6: two branches, joined before the hidden layer, since D is to see whether x and c belong together",
+        reread=reread,
     )

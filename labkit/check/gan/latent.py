@@ -13,7 +13,8 @@ from torch.nn.functional import normalize
 
 from labkit.check.frame import F64, Case, Mistake, compare, draw, run_cases, takes, unchanged
 
-_STACK = "each pair has an angle of its own: sum over the last dimension with keepdim=True"
+_STACK = "each pair has an angle of its own: take it along dim=-1 and keep that dimension (keepdim=True, or unsqueeze)"
+_LAST = "the vectors lie along the last dimension: dim=-1 (F.cosine_similarity takes dim=1 by default)"
 _SAME = (
     "rounding takes the cosine of parallel vectors above 1, where arccos is NaN, or sin(w) is 0: clamp, and go straight there"
 )
@@ -44,6 +45,17 @@ def slerp(function: Callable[..., Any]) -> None:
         """Two short vectors of different lengths, 70 degrees apart; the angle in radians."""
         w = math.radians(70)
         return torch.tensor([0.5, 0.0], dtype=F64), 0.8 * torch.tensor([math.cos(w), math.sin(w)], dtype=F64), w
+
+    def along_last(test: Callable[[Callable[..., Any]], None]) -> Callable[[Callable[..., Any]], None]:
+        def run(f: Callable[..., Any]) -> None:
+            try:
+                test(f)
+            except IndexError as error:
+                if "Dimension out of range" not in str(error):
+                    raise
+                raise Mistake("a vector for two vectors (nz,)", f"IndexError: {error}", _LAST) from None
+
+        return run
 
     def half_way(f: Callable[..., Any]) -> None:
         takes(f, "a", "b", "t")
@@ -116,10 +128,14 @@ def slerp(function: Callable[..., Any]) -> None:
                 cause = "no `if` on a batch: torch.where decides pair by pair" if "ambiguous" in str(error) else _STACK
                 raise Mistake(f"shape {shape} for a batch", f"{type(error).__name__}: {error}", cause) from None
             one = torch.dot(a.flatten(), b.flatten()) / (a.norm() * b.norm())
-            known = {f"one angle for the whole batch: {_STACK}": blend(a, b, 0.35, one.acos().expand(shape[:-1]))}
+            known = {
+                f"one angle for the whole batch: {_STACK}": blend(a, b, 0.35, one.acos().expand(shape[:-1])),
+                f"the angles are those of columns, not of rows: {_LAST}": blend(a.mT, b.mT, 0.35).mT}  # fmt: skip
             if len(shape) == 2:
                 angles = torch.linalg.vecdot(normalize(a, dim=-1), normalize(b, dim=-1)).acos()
                 known[f"each column got an angle, not each row: {_STACK}"] = blend(a.T, b.T, 0.35, angles).T
+                across = torch.linalg.vecdot(normalize(a, dim=0), normalize(b, dim=0), dim=0).acos()
+                known[f"each row got the angle of a column: {_LAST}"] = blend(a, b, 0.35, across)
             compare(got, blend(a, b, 0.35), known=known)
 
     def parallel(f: Callable[..., Any]) -> None:
@@ -148,10 +164,10 @@ def slerp(function: Callable[..., Any]) -> None:
         "slerp",
         function,
         [
-            Case("half way between two vectors that are 70 degrees apart", half_way),
-            Case("t = 0.3 and 0.85", other_times),
-            Case("both ends", ends),
-            Case("vectors of one length: it stays, and the angle grows in proportion to t", steady),
+            Case("half way between two vectors that are 70 degrees apart", along_last(half_way)),
+            Case("t = 0.3 and 0.85", along_last(other_times)),
+            Case("both ends", along_last(ends)),
+            Case("vectors of one length: it stays, and the angle grows in proportion to t", along_last(steady)),
             Case("batches, and stacked nets: leading dimensions", stacked),
             Case("pairs that are parallel, among others that are not", parallel),
             Case("a and b stay as they are", lambda f: unchanged(lambda a, b: f(a, b, 0.3), draw(3, 4), draw(3, 4, seed=1),

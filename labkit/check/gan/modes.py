@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,10 @@ from torch import Tensor
 from labkit.check.frame import Case, Mistake, compare, run_cases, takes
 
 _ROUND = 1e-6  # shares may come in float32, with a tiny eps in the logarithm
+_KEYS = (
+    "right for a numpy array, wrong for a tensor: as keys of a Counter, dict or set, the elements of a tensor are all "
+    "distinct, so use labels.tolist()"
+)
 _BOTH = "labels may be a numpy array or a tensor: np.asarray(labels) and torch.as_tensor(labels) take either"
 
 
@@ -122,8 +127,18 @@ def mode_coverage(function: Callable[..., Any]) -> None:
 
     def tensor_too(g: Callable[[Callable[..., Any]], None]) -> Callable[[Callable[..., Any]], None]:
         def test(f: Callable[..., Any]) -> None:
+            @functools.wraps(f)
+            def of_numpy(labels: Tensor, *args: Any) -> Any:
+                return f(labels.numpy(), *args)
+
             try:
                 g(f)
+            except Mistake as mistake:
+                try:
+                    g(of_numpy)
+                except Exception:
+                    raise mistake from None
+                raise Mistake(mistake.expected, mistake.got, _KEYS) from None
             except (TypeError, AttributeError, RuntimeError) as error:
                 if isinstance(error, NotImplementedError):
                     raise
