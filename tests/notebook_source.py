@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+from labkit.lab import Lab, open_lab
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 LABS = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -24,3 +27,16 @@ def namespace(notebook: str, *ids: str, **given: Any) -> dict[str, Any]:
     for name in ids:
         exec(source[name], scope)
     return scope
+
+
+def shortened(notebook: str, profile: str, **changes: Any) -> Lab:
+    """The lab under a profile, on the CPU, showing nothing, with some settings changed so that a test takes no time."""
+    lab = open_lab(notebook, profile=profile, device="cpu")
+    settings = lab.settings
+
+    def changed(**rows: Any) -> SimpleNamespace:
+        chosen = vars(settings(**rows))
+        return SimpleNamespace(**{**chosen, **{name: value for name, value in changes.items() if name in chosen}})
+
+    lab.settings, lab.show = changed, lambda figure, *, alt: None
+    return lab

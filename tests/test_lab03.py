@@ -1,17 +1,14 @@
 """The functions of lab 03, pulled out of the notebook, against independent references, and its nets under every profile."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
-from notebook_source import namespace
+from notebook_source import namespace, shortened
 from torch import nn
 from torch.nn import functional as F
 
 from labkit import sets
 from labkit.arms import Arms
-from labkit.lab import open_lab
 from labkit.samples import prdc
 from labkit.sets import Images
 
@@ -20,7 +17,6 @@ EXERCISES = ("generator-losses", "discriminator-loss", "mode-coverage", "pack", 
 GAME = ("s0-settings", "s0-nets", "s0-fit-settings", "s0-fit-parts", "s0-game", "s0-fit", "s0-measure", "s0-yardsticks")
 DCGAN = ("s4-settings", "s4-nets", "s4-stacked", "s4-fit", "s4-train-one", "s4-runs")
 CONDITIONAL = ("s4-fit", "s6-fit", "conditional-discriminator", "s6-train", "s6-faces", "s6-components")
-F64 = torch.float64
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +24,9 @@ def exercises():
     return namespace(LAB, *EXERCISES)
 
 
-def short(profile, **changes):
-    """The lab under a profile, with some of its settings changed so that a test takes no time."""
-    lab = open_lab(LAB, profile=profile, device="cpu")
-    settings = lab.settings
-
-    def changed(**rows):
-        chosen = vars(settings(**rows))
-        return SimpleNamespace(**{**chosen, **{name: value for name, value in changes.items() if name in chosen}})
-
-    lab.settings = changed
-    lab.show = lambda figure, *, alt: None
-    return lab
-
-
 @pytest.fixture(scope="module")
 def tiny():
-    lab = short("tiny", seeds=2, epochs=1, images=280)
+    lab = shortened(LAB, "tiny", seeds=2, epochs=1, images=280)
     return namespace(LAB, *GAME, *DCGAN, lab=lab)
 
 
@@ -157,7 +139,7 @@ def test_fit_hands_each_arm_its_options_and_watches_when_asked(tiny, exercises):
 
 
 def test_gradient_norms_are_those_of_each_net_alone(tiny):
-    scope = namespace(LAB, *GAME, "generator-losses", "discriminator-loss", "s1-runs", lab=short("tiny", images=280))
+    scope = namespace(LAB, *GAME, "generator-losses", "discriminator-loss", "s1-runs", lab=shortened(LAB, "tiny", images=280))
     G, D = (Arms(make, arms=2, seeds=(0, 1)) for make in (scope["make_generator"], scope["Discriminator"]))
     found = scope["gradient_norms"](G, D)
     z = torch.randn(256, scope["NZ"], generator=torch.Generator().manual_seed(3))
@@ -171,7 +153,7 @@ def test_gradient_norms_are_those_of_each_net_alone(tiny):
 
 def test_memory_is_watched_without_dropout_and_distances_are_to_the_nearest():
     cells = ("s3-runs", "s3-train", "s3-figure")
-    scope = namespace(LAB, *GAME, *cells, lab=short("tiny", images=560, seeds=2, epochs=40, few=30, width=16))
+    scope = namespace(LAB, *GAME, *cells, lab=shortened(LAB, "tiny", images=560, seeds=2, epochs=40, few=30, width=16))
     D = Arms(scope["able"], arms=3, seeds=(0, 1))
     first, again = scope["watch_held_out"](None, D), scope["watch_held_out"](None, D)
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -226,7 +208,7 @@ def test_a_running_mean_taken_up_from_a_checkpoint_goes_on_where_it_was(tiny):
 
 
 def test_who_is_not_told_the_condition_does_not_learn_from_it():
-    scope = namespace(LAB, *GAME, *CONDITIONAL, lab=short("tiny", images=300, parts=16))
+    scope = namespace(LAB, *GAME, *CONDITIONAL, lab=shortened(LAB, "tiny", images=300, parts=16))
     made = []
 
     class Kept(Arms):
@@ -276,7 +258,7 @@ def test_the_average_lags_behind_the_weights_by_its_memory(tiny):
 
 
 def test_components_go_there_and_back():
-    scope = namespace(LAB, *GAME, *CONDITIONAL, lab=short("tiny", images=300, parts=64))
+    scope = namespace(LAB, *GAME, *CONDITIONAL, lab=shortened(LAB, "tiny", images=300, parts=64))
     u = torch.randn(5, 64) * 0.01
     assert torch.allclose(scope["encode"](scope["decode"](u)), u, atol=1e-3)
     faces = scope["people"].floats()[:50]
@@ -299,7 +281,7 @@ def stand_in(name, *, split="train", limit=None, seed=0, size=None, **options):
 @pytest.mark.parametrize("profile", ["laptop", "full"])
 def test_the_nets_of_the_larger_profiles_train_and_are_measured(profile, monkeypatch, tmp_path):
     monkeypatch.setattr(sets, "load", stand_in)
-    lab = short(profile, seeds=2, epochs=1, parts=20)
+    lab = shortened(LAB, profile, seeds=2, epochs=1, parts=20)
     monkeypatch.setattr(type(lab), "_folder", lambda self: tmp_path)
     scope = namespace(LAB, *GAME, *DCGAN, *CONDITIONAL[1:], lab=lab)
     G, _, history = scope["fit"]("a few steps", [{"noise": 0.3}, {"saturating": False, "smooth": 0.9}], steps=(2, 1))

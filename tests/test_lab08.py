@@ -1,17 +1,15 @@
 """The functions of lab 08, pulled out of the notebook, against independent references, and its nets under every profile."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from notebook_source import namespace
+from notebook_source import namespace, shortened
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from labkit import sets
-from labkit.lab import open_lab
 from labkit.sets import Images
 
 LAB = "08_dann"
@@ -25,23 +23,10 @@ def exercises():
     return namespace(LAB, *EXERCISES)
 
 
-def short(profile, **changes):
-    """The lab under a profile, with some of its settings changed so that a test takes no time."""
-    lab = open_lab(LAB, profile=profile, device="cpu")
-    settings = lab.settings
-
-    def changed(**rows):
-        chosen = vars(settings(**rows))
-        return SimpleNamespace(**{**chosen, **{name: value for name, value in changes.items() if name in chosen}})
-
-    lab.settings = changed
-    return lab
-
-
 @pytest.fixture(scope="module")
 def tiny():
     changes = {"seeds": 2, "epochs": 1, "side_epochs": 1, "source_images": 320, "target_images": 320, "clip": 0.3}
-    return namespace(LAB, *TRAINING, lab=short("tiny", **changes))
+    return namespace(LAB, *TRAINING, lab=shortened(LAB, "tiny", **changes))
 
 
 def weights(nets):
@@ -132,7 +117,7 @@ def stand_in(name, *, split="train", limit=None, seed=0, **options):
 @pytest.mark.parametrize("profile", ["laptop", "full"])
 def test_the_nets_of_the_larger_profiles_train_and_are_scored(profile, monkeypatch, tmp_path):
     monkeypatch.setattr(sets, "load", stand_in)
-    lab = short(profile, seeds=2, epochs=1, side_epochs=1)
+    lab = shortened(LAB, profile, seeds=2, epochs=1, side_epochs=1)
     monkeypatch.setattr(type(lab), "_folder", lambda self: tmp_path)
     scope = namespace(LAB, *TRAINING, lab=lab)
     assert scope["target_set"].pixels.shape == (128, 3, 28, 28)  # the margin is off, and a rest of one image with it
