@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit.sets import Images
+from labkit.worlds.canvas import Canvas, ellipse
 
 SEEDS = {"train": 1202, "test": 599}  # no test face is drawn with the numbers of a training face
 SIZES = {"train": 4000, "test": 1000}
@@ -122,42 +123,20 @@ def _sheet(has: dict[str, Tensor], crown: Tensor, rng: torch.Generator) -> dict[
     }
 
 
-class _Canvas:
-    """A batch of pictures (B, 3, H, W) that shapes are painted on; u, v (B, H, W) are coordinates of the tilted head."""
-
-    def __init__(self, p: dict[str, Tensor], size: int) -> None:
-        axis = (torch.arange(size) + 0.5) * 2 / size - 1
-        x, y = (axis - p["x"]) / p["zoom"], (axis.unsqueeze(1) - p["y"]) / p["zoom"]
-        cos, sin = torch.cos(p["angle"]), torch.sin(p["angle"])
-        self.u, self.v = cos * x + sin * y, cos * y - sin * x
-        self.sharp = p["zoom"] * size / 2  # pixels in a unit of length
-        self.picture = F.interpolate(p["behind"], size=(size, size), mode="bicubic", align_corners=False).clamp_(0, 1)
-
-    def paint(self, colour: Tensor, distance: Tensor, strength: Tensor | float = 1.0, soft: float = 1.0) -> None:
-        """Lay a colour over where the signed distance is negative; the edge is `soft` pixels wide."""
-        cover = (distance * (self.sharp / -soft)).add_(0.5).clamp_(0, 1).mul_(strength)
-        self.picture.lerp_(colour.expand_as(self.picture), cover.unsqueeze(1).expand_as(self.picture))
-
-
-def _ellipse(u: Tensor, v: Tensor, x: Tensor | float, y: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Tensor:
-    """Signed distance to an ellipse, exact enough near its edge for the soft edge of a shape."""
-    least = torch.minimum(torch.as_tensor(rx), torch.as_tensor(ry))
-    return ((u - x) / rx).square_().add_(((v - y) / ry).square_()).sub_(1).mul_(least / 2)
-
-
 def _draw(p: dict[str, Tensor], size: int) -> Tensor:
     """Faces from back to front, (B, 3, size, size) in 0..1."""
-    canvas = _Canvas(p, size)
+    behind = F.interpolate(p["behind"], size=(size, size), mode="bicubic", align_corners=False).clamp_(0, 1)
+    canvas = Canvas(behind, x=p["x"], y=p["y"], zoom=p["zoom"], angle=p["angle"])
     u, v, skin, hair = canvas.u, canvas.v, p["skin"], p["hair_colour"]
     fu, fv = u - p["yaw"], v - p["nod"]  # the features follow where the head looks
     side = fu.abs()
     shade = skin * torch.tensor((0.80, 0.74, 0.72)).reshape(1, 3, 1, 1)
 
-    canvas.paint(hair * 0.85, _ellipse(u, v, 0, 0.2, p["rx"] * 1.28, 0.85), p["long"])
+    canvas.paint(hair * 0.85, ellipse(u, v, 0, 0.2, p["rx"] * 1.28, 0.85), p["long"])
     canvas.paint(shade, torch.maximum(u.abs() - 0.24, 0.3 - v))
-    canvas.paint(p["shirt"], _ellipse(u, v, 0, 1.3, 0.92, 0.46))
-    canvas.paint(shade, _ellipse(u.abs(), v, p["rx"] * 0.99, 0.08 + p["nod"], 0.09, 0.15))
-    head = _ellipse(u * (1 + p["jaw"] * v), v, 0, 0.06, p["rx"], p["ry"])
+    canvas.paint(p["shirt"], ellipse(u, v, 0, 1.3, 0.92, 0.46))
+    canvas.paint(shade, ellipse(u.abs(), v, p["rx"] * 0.99, 0.08 + p["nod"], 0.09, 0.15))
+    head = ellipse(u * (1 + p["jaw"] * v), v, 0, 0.06, p["rx"], p["ry"])
     canvas.paint(shade, head)
     canvas.paint(skin, head + 0.05, soft=3.0)
 
@@ -169,30 +148,30 @@ def _draw(p: dict[str, Tensor], size: int) -> Tensor:
     return canvas.picture.mul_(light.unsqueeze(1)).clamp_(0, 1)
 
 
-def _hair(canvas: _Canvas, p: dict[str, Tensor], head: Tensor) -> None:
+def _hair(canvas: Canvas, p: dict[str, Tensor], head: Tensor) -> None:
     u, v, colour = canvas.u, canvas.v, p["hair_colour"]
-    canvas.paint(torch.ones(1, 3, 1, 1), _ellipse(u, v, p["part"], -0.42, 0.16, 0.09), 0.35 * p["Bald"], soft=4.0)
-    whole = _ellipse(u, v, 0, 0.02, p["rx"] * 1.14, p["ry"] * 1.14)
-    opening = _ellipse(u, v, p["yaw"] + 0.3 * p["part"], 0.3, p["rx"] * 0.88, 0.72)
+    canvas.paint(torch.ones(1, 3, 1, 1), ellipse(u, v, p["part"], -0.42, 0.16, 0.09), 0.35 * p["Bald"], soft=4.0)
+    whole = ellipse(u, v, 0, 0.02, p["rx"] * 1.14, p["ry"] * 1.14)
+    opening = ellipse(u, v, p["yaw"] + 0.3 * p["part"], 0.3, p["rx"] * 0.88, 0.72)
     strands = torch.maximum(torch.maximum(whole, -opening), v - p["hair_end"])
     shadow = p["skin"] * torch.tensor((0.72, 0.62, 0.58)).reshape(1, 3, 1, 1)
     canvas.paint(shadow, torch.maximum(torch.maximum(head, 0.035 - opening), v - 0.5), 0.8 * p["hair"])
     canvas.paint(colour, strands, p["hair"])
     fringe = torch.maximum(head, v - p["nod"] + 0.2 + 0.025 * torch.sin(14 * u + p["wave"]))
     canvas.paint(colour * 0.94, fringe, p["Bangs"])
-    shine = torch.maximum(_ellipse(u, v, p["part"], -0.53, 0.3, 0.07), strands)
+    shine = torch.maximum(ellipse(u, v, p["part"], -0.53, 0.3, 0.07), strands)
     canvas.paint(torch.ones(1, 3, 1, 1), shine, 0.2 * p["hair"], soft=2.0)
 
 
-def _features(canvas: _Canvas, p: dict[str, Tensor], side: Tensor, fu: Tensor, fv: Tensor, shade: Tensor) -> None:
+def _features(canvas: Canvas, p: dict[str, Tensor], side: Tensor, fu: Tensor, fv: Tensor, shade: Tensor) -> None:
     blush = 0.6 * p["skin"] + 0.4 * torch.tensor((0.95, 0.35, 0.35)).reshape(1, 3, 1, 1)
-    canvas.paint(blush, _ellipse(side, fv, 0.33, 0.24, 0.13, 0.1), 0.3 + 0.4 * p["Smiling"], soft=3.0)
-    canvas.paint(shade * 0.92, _ellipse(fu, fv, 0, 0.2, p["nose"], 0.075), soft=1.5)
+    canvas.paint(blush, ellipse(side, fv, 0.33, 0.24, 0.13, 0.1), 0.3 + 0.4 * p["Smiling"], soft=3.0)
+    canvas.paint(shade * 0.92, ellipse(fu, fv, 0, 0.2, p["nose"], 0.075), soft=1.5)
     # a smile narrows the eyes
     ry = p["eye_ry"] * (1 - 0.15 * p["Smiling"])
-    white = _ellipse(side, fv, p["eye_x"], -0.02, p["eye_rx"], ry)
+    white = ellipse(side, fv, p["eye_x"], -0.02, p["eye_rx"], ry)
     canvas.paint(torch.full((1, 3, 1, 1), 0.97), white)
-    iris = _ellipse((fu - p["gaze"]).abs(), fv, p["eye_x"], -0.02, 0.055, ry)
+    iris = ellipse((fu - p["gaze"]).abs(), fv, p["eye_x"], -0.02, 0.055, ry)
     canvas.paint(p["iris"] * 0.7, iris)
     brow = (fv + p["brow"] - p["brow_tilt"] * (side - p["eye_x"])).abs_().sub_(0.026)
     canvas.paint(p["hair_colour"] * 0.75, torch.maximum(brow, (side - p["eye_x"]).abs_().sub_(0.12)))
@@ -209,9 +188,9 @@ def _features(canvas: _Canvas, p: dict[str, Tensor], side: Tensor, fu: Tensor, f
     canvas.paint(torch.full((1, 3, 1, 1), 0.97), torch.maximum(gap, middle + 0.01), opened * (0.15 + 0.85 * p["Smiling"]))
 
 
-def _glasses(canvas: _Canvas, p: dict[str, Tensor], side: Tensor, fv: Tensor) -> None:
+def _glasses(canvas: Canvas, p: dict[str, Tensor], side: Tensor, fv: Tensor) -> None:
     x, rx = p["eye_x"] + 0.01, 0.185
-    round_ = _ellipse(side, fv, x, -0.01, rx, 0.17)
+    round_ = ellipse(side, fv, x, -0.01, rx, 0.17)
     box = torch.maximum((side - x).abs_().sub_(rx), (fv + 0.01).abs_().sub_(0.14))
     lens = torch.lerp(round_, box, p["square"])
     canvas.paint(torch.tensor((0.80, 0.90, 1.0)).reshape(1, 3, 1, 1), lens, 0.22 * p["Eyeglasses"])
@@ -221,9 +200,9 @@ def _glasses(canvas: _Canvas, p: dict[str, Tensor], side: Tensor, fv: Tensor) ->
     canvas.paint(p["frame"], torch.minimum(rim, torch.minimum(bridge, temple)), p["Eyeglasses"])
 
 
-def _hat(canvas: _Canvas, p: dict[str, Tensor]) -> None:
+def _hat(canvas: Canvas, p: dict[str, Tensor]) -> None:
     u, v = canvas.u, canvas.v
-    dome = torch.maximum(_ellipse(u, v, 0, -0.36, p["rx"] * 1.08, 0.56), v + 0.36)
+    dome = torch.maximum(ellipse(u, v, 0, -0.36, p["rx"] * 1.08, 0.56), v + 0.36)
     canvas.paint(p["hat"], dome, p["Wearing_Hat"])
     brim = torch.maximum((v + 0.38).abs_().sub_(0.065), u.abs() - p["brim"])
     canvas.paint(p["hat"] * 0.72, brim, p["Wearing_Hat"])
