@@ -86,16 +86,27 @@ def doctor() -> None:
 
 @app.command()
 def data(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[SET]...", help="Public sets to fetch, or 'all'.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Public sets to fetch, or 'all'; or tiny nets to remake."),
+    ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Empty the cache of computed and unpacked data.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild-weights", help="Train the named tiny nets anew, or all, and replace their weights.")
+    ] = False,
 ) -> None:
-    """List the public sets and their state, fetch those that are named, or empty the cache.
+    """List the public sets and the weights of tiny nets, fetch sets, empty the cache, or remake weights.
 
-    Exit code: 0, or 1 if a set is damaged or could not be fetched, 2 wrong arguments.
+    Exit code: 0, or 1 if something is damaged, could not be fetched or not be made, 2 wrong arguments, 130 interrupted.
     """
     from labkit.files import OfflineError, clean_cache
     from labkit.public import SETS, DamagedData, fetch, public_status
 
+    if clean and rebuild:
+        stop("--clean and --rebuild-weights are two tasks: give one of them", code=2)
+    if rebuild:
+        rebuild_weights(names or [])
+        return
     if clean:
         try:
             freed = clean_cache()
@@ -110,12 +121,48 @@ def data(
         for name in chosen:
             fetch(name)
         rows = public_status()
+        for name, state, folder in rows:
+            typer.echo(f"{name:18} {state:8} {folder}")
+        damaged_net = list_weights()
     except (OfflineError, DamagedData, OSError) as error:
         stop(str(error), code=1)
-    for name, state, folder in rows:
-        typer.echo(f"{name:14} {state:8} {folder}")
     if any(state == "damaged" for _, state, _ in rows):
         stop("delete what is damaged and fetch it again: labkit data SET", code=1)
+    if damaged_net:
+        stop(f"remake what is damaged: labkit data --rebuild-weights {damaged_net}", code=1)
+
+
+def list_weights() -> str:
+    """Print a line for each tiny net and give the names of those whose files are damaged."""
+    from labkit import twins
+
+    damaged = []
+    for name, state, path in twins.status():
+        about = ""
+        if state == "here":
+            about = f"{twins.told(twins.accuracy(name))}, {path.stat().st_size / 1000:.0f} kB, "
+        elif state == "damaged":
+            damaged.append(name)
+        typer.echo(f"{name:18} {state:8} {about}{path}")
+    return " ".join(damaged)
+
+
+def rebuild_weights(names: list[str]) -> None:
+    """Train tiny nets anew, one after the other, and say what came out."""
+    from labkit.machine import pick_device, settle
+    from labkit.pretrain import RECIPES, rebuild
+    from labkit.train import NonFiniteLoss
+
+    if unknown := [name for name in names if name not in RECIPES]:
+        stop(f"there is no tiny net {unknown[0]!r}: use one or more of {', '.join(RECIPES)}", code=2)
+    settle(pick_device(), small=True)
+    for name in names or RECIPES:
+        try:
+            typer.echo(rebuild(name))
+        except (OSError, ValueError, NonFiniteLoss) as error:
+            stop(f"the weights of {name} are as they were: {error}", code=1)
+        except KeyboardInterrupt:
+            stop(f"interrupted; the weights of {name} are as they were", code=130)
 
 
 @app.command()

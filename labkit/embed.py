@@ -71,6 +71,8 @@ def embed(features: Any, *, method: str = "tsne", seed: int = 0) -> np.ndarray:
     if method == "umap":
         from umap import UMAP  # before the limit, which reaches only libraries that are loaded
 
+        _keep_compiled()
+
     with threadpool_limits(limits=1):
         pca = PCA(2 if method == "pca" else min(KEPT, n - 1, d), random_state=seed).fit(x / scale)
         strongest = np.abs(pca.components_).argmax(1)
@@ -82,6 +84,26 @@ def embed(features: Any, *, method: str = "tsne", seed: int = 0) -> np.ndarray:
         elif method == "umap":
             x = UMAP(n_neighbors=min(15, n - 1), random_state=seed, n_jobs=1).fit_transform(x)
     return x * scale if method == "pca" else np.asarray(x, dtype=float)
+
+
+def _keep_compiled() -> None:
+    """Let numba keep on disk what it compiles for UMAP: the first picture after an installation takes half a minute, and in
+    each later process half a second in place of twenty.
+
+    umap-learn leaves that off for these functions. They are looked up by name, so that a version without them only costs time.
+    """
+    from contextlib import suppress
+
+    from umap import layouts, umap_, utils
+
+    for module, name in (
+        (utils, "fast_knn_indices"),
+        (umap_, "smooth_knn_dist"),
+        (umap_, "compute_membership_strengths"),
+        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+    ):
+        with suppress(AttributeError, RuntimeError, OSError):  # not there, or there is no folder that may be written
+            getattr(module, name).enable_caching()
 
 
 def separability(features: Any, labels: Any, *, folds: int = 5, seed: int = 0) -> float:

@@ -24,9 +24,9 @@ MODULES = {
 ROWS = (
     ("files", "machine"),
     ("sets", "arms", "ledger", "checkpoint", "history", "check.frame"),
-    ("public", "worlds", "samples", "plots", "embed", "smallconv"),
-    ("train", "report", "check", "probes"),
-    ("lab",),
+    ("public", "worlds", "twins", "samples", "plots", "embed", "smallconv"),
+    ("train", "report", "check", "probes", "features", "zoo"),
+    ("lab", "pretrain"),
     ("book",),
     ("calibrate",),
     ("doctor",),

@@ -29,9 +29,7 @@ class Canvas:
         self.picture = behind
         self.cover = torch.zeros_like(self.u)
 
-    def paint(
-        self, colour: Tensor, distance: Tensor, strength: Number = 1.0, *, soft: float = 1.0, solid: bool = True
-    ) -> None:
+    def paint(self, colour: Tensor, distance: Tensor, strength: Number = 1.0, *, soft: float = 1.0, solid: bool = True) -> None:
         """Lay a colour, (B | 1, 3, 1, 1) or a picture, over where the signed distance is negative.
 
         The edge is `soft` pixels wide; `strength`, 0..1, is how opaque the paint is, in each picture or everywhere.
@@ -55,22 +53,27 @@ def box(u: Tensor, v: Tensor, x: Number, y: Number, rx: Number, ry: Number, *, r
     return outside.add_(torch.maximum(du, dv).clamp_(max=0)).sub_(round_)
 
 
-def limb(u: Tensor, v: Tensor, start: Sequence[Number], end: Sequence[Number], r: Number, r_end: Number | None = None) -> Tensor:
+def limb(
+    u: Tensor, v: Tensor, start: Sequence[Number], end: Sequence[Number], r: Number, r_end: Number | None = None
+) -> Tensor:
     """Signed distance to a thick line with round ends from `start` to `end`, (x, y) each, of radius r that tapers to r_end."""
     (ax, ay), (bx, by) = start, end
-    lx, ly = torch.as_tensor(bx) - ax, torch.as_tensor(by) - ay
+    lx, ly = bx - ax, by - ay
     pu, pv = u - ax, v - ay
-    along = ((pu * lx + pv * ly) / (lx * lx + ly * ly).clamp(min=1e-6)).clamp_(0, 1)
-    radius = r if r_end is None else r + (r_end - r) * along
-    return torch.hypot(pu - along * lx, pv - along * ly).sub_(radius)
+    square = lx * lx + ly * ly + 1e-6
+    along = (pu * (lx / square)).add_(pv * (ly / square)).clamp_(0, 1)
+    pu, pv = pu - along * lx, pv - along * ly
+    away = pu.mul_(pu).addcmul_(pv, pv).sqrt_()
+    return away.sub_(r) if r_end is None else away.sub_(along.mul_(r_end - r).add_(r))
 
 
 def polygon(u: Tensor, v: Tensor, corners: Sequence[Sequence[Number]]) -> Tensor:
     """Signed distance to a convex polygon whose corners (x, y) go round clockwise as seen (y points down)."""
     inside: Tensor | None = None
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
-        ex, ey = torch.as_tensor(bx) - ax, torch.as_tensor(by) - ay
-        edge = ((u - ax) * ey - (v - ay) * ex) / torch.hypot(ex.float(), ey.float())
+        ex, ey = bx - ax, by - ay
+        length = (ex * ex + ey * ey) ** 0.5
+        edge = (u * (ey / length)).sub_(v * (ex / length)).sub_((ax * ey - ay * ex) / length)
         inside = edge if inside is None else torch.maximum(inside, edge)
     assert inside is not None
     return inside

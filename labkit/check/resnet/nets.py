@@ -1,0 +1,87 @@
+"""What the checks of lab 01 need of a net: known weights, what must stay as it was, and errors with their cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from labkit.check.frame import Mistake, draw
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Broken(Exception):
+    """What a net of a check raises on purpose."""
+
+    def __str__(self) -> str:
+        return "this net breaks on purpose, to see what is left behind"
+
+
+def settle(net: Net, seed: int = 0) -> Net:
+    """Turn a net to float64 and draw its parameters and the statistics of its batch norms, so that each of them matters."""
+    for i, (name, values) in enumerate(net.double().state_dict().items()):
+        if values.is_floating_point():
+            drawn = draw(*values.shape, seed=1000 * seed + i)
+            if name.endswith("running_var"):
+                drawn = 0.5 + drawn.abs()
+            elif values.ndim > 1:
+                drawn = drawn / values[0].numel() ** 0.5
+            values.copy_(drawn)
+    return net
+
+
+def modes(net: nn.Module) -> dict[str, bool]:
+    """Which modules are in training mode, by name; the net itself is ''."""
+    return {name: module.training for name, module in net.named_modules()}
+
+
+def state(net: nn.Module) -> dict[str, Tensor]:
+    """A copy of all parameters and buffers, by name."""
+    return {name: values.clone() for name, values in net.state_dict().items()}
+
+
+def moved(net: nn.Module, before: Mapping[str, Tensor]) -> list[str]:
+    """The parameters and buffers that are not, to the bit, what they were."""
+    return [name for name, values in net.state_dict().items() if not torch.equal(values, before[name])]
+
+
+def hooks(net: nn.Module) -> int:
+    """How many hooks are on the modules of a net."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(module, kind)) for module in net.modules() for kind in kinds)
+
+
+def some(names: list[str]) -> str:
+    """The first names of a list, for a message."""
+    return ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def call(function: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> Any:
+    """Call a student's function, with gradients on however the last call left them.
+
+    `hints` maps words of an error's message to the likely cause.
+
+    Raises:
+        Mistake: an error has such words. Other errors pass through.
+    """
+    try:
+        with torch.enable_grad():
+            return function(*args)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        for words, cause in hints.items():
+            if words in text:
+                raise Mistake("a result", text.splitlines()[0], cause) from None
+        raise
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let a check be the same each time, and leave the notebook's random numbers as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield

@@ -1,0 +1,144 @@
+"""How the committed weights of the tiny twins are made: one recipe a twin, and what writes its result."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labkit import twins
+from labkit.machine import generator, pick_device
+from labkit.sets import Images, batches
+from labkit.train import Run
+from labkit.zoo import Preparation
+
+Trained = tuple[nn.Module, dict[str, float]]  # a net, and its accuracies by what was measured
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A plain supervised training: SGD with Nesterov momentum, a learning rate that rises to `lr` and falls as a cosine."""
+
+    epochs: int
+    images: int  # drawn for training
+    lr: float = 0.1
+    warm: float = 0.15  # share of the steps in which the learning rate rises
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    smoothing: float = 0.1  # of the labels
+    batch_size: int = 64
+    padding: int = 3  # pixels, of the random crop
+    seed: int = 0
+
+
+RESNET = Recipe(epochs=18, images=25_600)
+
+
+def resnet(label: str, *, name: str) -> Trained:
+    """Train a tiny ResNet on the signs of `glyphs`; its accuracy is that on test signs, as stored."""
+    from labkit.worlds.glyphs import glyphs
+
+    twin, recipe, device = twins.find(name), RESNET, pick_device()
+    train = glyphs("train", size=twin.size, n=recipe.images, classes=twin.classes).to(device)
+    test = glyphs("test", size=twin.size, classes=twin.classes).to(device)
+    prepare = Preparation(twin.size, twin.mean, twin.std)
+    net = twins.build(name, seed=recipe.seed).to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=recipe.lr, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
+    )
+    rng = generator(recipe.seed)
+
+    def augment(x: Tensor) -> Tensor:
+        return prepare(flipped_and_cropped(x, rng, padding=recipe.padding)).contiguous(memory_format=torch.channels_last)
+
+    run = Run(train, epochs=recipe.epochs, batch_size=recipe.batch_size, seeds=(recipe.seed,), label=label, augment=augment)
+    for x, y in run:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * rise_and_fall(run.progress, recipe.warm)
+        run.step(optimizer, F.cross_entropy(net(x), y, label_smoothing=recipe.smoothing))
+    twins.round_as_stored(net)
+    return net.eval(), {"glyphs test": accuracy(net, test, prepare)}
+
+
+#: name of a twin -> what trains it, called with the label of its progress bar
+RECIPES: dict[str, Callable[[str], Trained]] = {
+    "tiny_resnet": partial(resnet, name="tiny_resnet"),
+    "tiny_resnet_small": partial(resnet, name="tiny_resnet_small"),
+}
+
+
+def rebuild(name: str) -> str:
+    """Train a twin anew and put its weights in the place of the committed ones; returns a line on the old and new accuracy.
+
+    Until the training has ended well, the old file stays as it is.
+
+    Raises:
+        ValueError: there is no such twin.
+        labkit.train.NonFiniteLoss: the training diverged.
+        OSError: the file can't be written.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there are no weights {name!r} to make: use one or more of {', '.join(RECIPES)}")
+    stated = stated_accuracy(name)
+    began = time.perf_counter()
+    net, measured = RECIPES[name](f"training {name}")
+    seconds = time.perf_counter() - began
+    about = {
+        "command": f"labkit data --rebuild-weights {name}",
+        "source": "drawn by labkit.worlds.glyphs from a fixed seed",
+        "accuracy": json.dumps(measured),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "torch": torch.__version__,
+        "seconds": f"{seconds:.0f}",
+    }
+    path = twins.save(name, net, about)
+    size = path.stat().st_size / 1000
+    return f"{name}: {twins.told(measured)} (before: {stated}), {seconds / 60:.1f} min, {size:.0f} kB in {path}"
+
+
+def stated_accuracy(name: str) -> str:
+    """The accuracy that the committed weights state, or that there are none which could."""
+    try:
+        return twins.told(twins.accuracy(name))
+    except FileNotFoundError:
+        return "no weights"
+    except ValueError:
+        return "damaged"
+
+
+def rise_and_fall(progress: float, warm: float) -> float:
+    """Share of the largest learning rate at `progress`, 0..1: in the first share `warm` from 1/25 to 1, then a cosine to 0."""
+    if progress < warm:
+        return 0.04 + 0.96 * progress / warm
+    return 0.5 + 0.5 * math.cos(math.pi * (progress - warm) / (1 - warm))
+
+
+def flipped_and_cropped(x: Tensor, rng: torch.Generator, *, padding: int) -> Tensor:
+    """Mirror half of the images (B, C, H, W), and shift each by up to `padding` pixels; its reflection fills the edge."""
+    n, _, height, width = x.shape
+    flip = torch.rand(n, generator=rng) < 0.5
+    down, right = torch.randint(2 * padding + 1, (2, n), generator=rng)
+    x = torch.where(flip.to(x.device).reshape(-1, 1, 1, 1), x.flip(-1), x)
+    # all crops of all images as a view, (B, C, 2 padding + 1, 2 padding + 1, H, W), of which one an image is copied
+    crops = F.pad(x, (padding,) * 4, mode="reflect").unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(n, device=x.device), :, down.to(x.device), right.to(x.device)]
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, images: Images, prepare: Callable[[Tensor], Tensor]) -> float:
+    """Share, 0..1, of images that the net, in eval mode for as long, puts into the right class."""
+    was_training = net.training
+    net.eval()
+    try:
+        right = [net(prepare(x)).argmax(1) == y for x, y in batches(images, batch_size=256)]
+    finally:
+        net.train(was_training)
+    return float(torch.cat(right).float().mean())

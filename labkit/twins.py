@@ -1,0 +1,247 @@
+"""Tiny twins of well-known nets: built from the blocks of the real libraries, small enough for their weights to lie in git."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from labkit import files
+from labkit.machine import local_seed
+
+GLYPH_CLASSES = 128
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What is known of a twin before it is built.
+
+    `build` gives the net with random weights from torch's global generator. `layers` are module names in the order of the
+    forward pass, `head` is the last layer. The net takes RGB images of `size` pixels a side, (x - mean) / std by channel
+    with x in 0..1, and gives logits of `classes` classes.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    layers: tuple[str, ...]
+    head: str
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: int
+
+
+def _narrow_resnet(blocks: tuple[int, int, int, int]) -> nn.Module:
+    return _narrow_resnet_class()(blocks, GLYPH_CLASSES)
+
+
+STAGES = ("layer1", "layer2", "layer3", "layer4", "avgpool")
+TWINS = {
+    twin.name: twin
+    for twin in (
+        Twin("tiny_resnet", partial(_narrow_resnet, (2, 3, 4, 2)), STAGES, "fc", 32, MEAN, STD, GLYPH_CLASSES),
+        Twin("tiny_resnet_small", partial(_narrow_resnet, (1, 1, 1, 1)), STAGES, "fc", 32, MEAN, STD, GLYPH_CLASSES),
+    )
+}
+
+
+def build(name: str, *, seed: int = 0) -> nn.Module:
+    """Make a twin with random weights drawn from `seed`, in training mode; no other code's draws change.
+
+    Raises:
+        ValueError: there is no such twin.
+    """
+    with local_seed(seed):
+        return find(name).build()
+
+
+def load(name: str) -> nn.Module:
+    """Make a twin with its committed weights, float32 on the CPU, in eval mode.
+
+    Raises:
+        ValueError: there is no such twin, or its file is damaged or belongs to another net.
+        FileNotFoundError: its file is missing.
+    """
+    net = build(name)
+    state, _ = _read(name)
+    try:
+        net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    except RuntimeError as error:
+        raise _damaged(name, "its layers are not those of the net") from error
+    return net.eval()
+
+
+def save(name: str, net: nn.Module, about: Mapping[str, str]) -> Path:
+    """Write the weights of a twin, floats as float16, with `about` and a SHA-256 of them in the header; whole or not at all.
+
+    `about` says by which command the weights were made, on which source, with what accuracy (a JSON object of measures), when
+    (date), under which torch and in how many seconds, each under that name.
+
+    Raises:
+        ValueError: there is no such twin, `about` lacks something, or a weight is not finite in float16.
+        OSError: the file can't be written; the old one is whole.
+    """
+    from safetensors.torch import save as as_bytes
+
+    find(name)
+    if lacking := [key for key in ("command", "source", "accuracy", "date", "torch", "seconds") if not about.get(key)]:
+        raise ValueError(f"the weights of {name} can't be saved without saying {', '.join(lacking)}: add it to about")
+    state = {key: _stored(value).cpu().contiguous() for key, value in net.state_dict().items()}
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name}: {key} is not finite in float16 (up to 65504): train again, with a lower learning rate")
+    with files.atomic_write(weights_file(name)) as spare:
+        spare.write_bytes(as_bytes(state, metadata={**about, "sha256": _digest(state)}))
+    return weights_file(name)
+
+
+@torch.no_grad()
+def round_as_stored(net: nn.Module) -> None:
+    """Round a net's weights and buffers in place to what its file will hold, so that what is measured is what is loaded."""
+    for value in net.state_dict().values():  # these share memory with the net
+        value.copy_(_stored(value))
+
+
+def about(name: str) -> dict[str, str]:
+    """What the header of a twin's file says: command, source, accuracy, date, torch, seconds, sha256.
+
+    Raises:
+        ValueError: there is no such twin, or its file is damaged.
+        FileNotFoundError: its file is missing.
+    """
+    return _read(name)[1]
+
+
+def accuracy(name: str) -> dict[str, float]:
+    """The accuracies, 0..1, that the header of a twin's file states: what was measured -> share of right answers.
+
+    Raises:
+        ValueError, FileNotFoundError: as `about`.
+    """
+    return json.loads(about(name)["accuracy"])
+
+
+def told(accuracies: dict[str, float]) -> str:
+    """Accuracies as text: 'glyphs test 87.3 %'."""
+    return ", ".join(f"{what} {100 * value:.1f} %" for what, value in accuracies.items())
+
+
+def status() -> list[tuple[str, str, Path]]:
+    """State of each twin's weights: (name, 'here' | 'damaged' | 'absent', where they are or belong)."""
+    rows = []
+    for name in TWINS:
+        try:
+            _read(name)
+            state = "here"
+        except FileNotFoundError:
+            state = "absent"
+        except ValueError:
+            state = "damaged"
+        rows.append((name, state, weights_file(name)))
+    return rows
+
+
+def weights_file(name: str) -> Path:
+    """Where the weights of a twin lie, or belong."""
+    return files.home() / "data" / "weights" / f"{name}.safetensors"
+
+
+def find(name: str) -> Twin:
+    """The twin of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in TWINS:
+        raise ValueError(f"there is no tiny twin {name!r}: use one of {', '.join(TWINS)}")
+    return TWINS[name]
+
+
+def _stored(value: Tensor) -> Tensor:
+    return value.half() if value.is_floating_point() else value
+
+
+def _read(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of a twin's file."""
+    from safetensors import SafetensorError, safe_open
+
+    find(name)
+    path = weights_file(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"the weights of {name} are not at {path}: take them from the repository, or {_remedy(name)}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            state, header = {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise _damaged(name, " ".join(str(error).split())) from error
+    if header.get("sha256") != _digest(state):  # safetensors itself overlooks a flipped byte
+        raise _damaged(name, "its SHA-256 is not the one in its header")
+    return state, header
+
+
+def _damaged(name: str, reason: str) -> ValueError:
+    return ValueError(f"{weights_file(name)} is damaged or of another net ({reason}): {_remedy(name)}")
+
+
+def _remedy(name: str) -> str:
+    return f"remake it with `labkit data --rebuild-weights {name}`"
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for key in sorted(state):
+        total.update(f"{key} {state[key].dtype} {tuple(state[key].shape)}".encode())
+        total.update(state[key].contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+@cache
+def _narrow_resnet_class() -> type[Any]:
+    """The class, made on first use: torchvision takes seconds to import."""
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    class NarrowResNet(ResNet):
+        """torchvision's ResNet with an eighth of the channels, for images of 32 pixels a side.
+
+        (B, 3, 32, 32) -> (B, n_classes). Modules, their names and forward are torchvision's; the first convolution is
+        3x3 with stride 2, and there is no pooling after it. Stages give 32, 64, 128 and 256 channels at 16, 8, 4 and 2
+        pixels a side.
+
+        Source: He et al. 2016, arXiv:1512.03385; stride in the 3x3 convolution as in torchvision.
+        """
+
+        def __init__(self, blocks: tuple[int, int, int, int], n_classes: int) -> None:
+            nn.Module.__init__(self)  # ResNet's own would first build and fill the wide layers
+            self._norm_layer = nn.BatchNorm2d
+            self.inplanes, self.dilation, self.groups, self.base_width = 16, 1, 1, 64
+            self.conv1 = nn.Conv2d(3, 16, kernel_size=3, stride=2, padding=1, bias=False)
+            self.bn1 = nn.BatchNorm2d(16)
+            self.relu = nn.ReLU(inplace=True)
+            self.maxpool = nn.Identity()
+            self.layer1 = self._make_layer(Bottleneck, 8, blocks[0])
+            self.layer2 = self._make_layer(Bottleneck, 16, blocks[1], stride=2)
+            self.layer3 = self._make_layer(Bottleneck, 32, blocks[2], stride=2)
+            self.layer4 = self._make_layer(Bottleneck, 64, blocks[3], stride=2)
+            self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+            self.fc = nn.Linear(64 * Bottleneck.expansion, n_classes)
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    NarrowResNet.__qualname__ = "NarrowResNet"  # so that a net can be pickled: see __getattr__
+    return NarrowResNet
+
+
+def __getattr__(name: str) -> Any:
+    """Give `twins.NarrowResNet` without importing torchvision before it is asked for."""
+    if name == "NarrowResNet":
+        return _narrow_resnet_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,282 @@
+"""The tiny twins: torchvision's own blocks under its own names, files that are whole or refused, weights as stated."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from labkit import files, pretrain, twins
+from labkit.machine import local_seed
+from labkit.worlds.glyphs import glyphs
+from labkit.zoo import Preparation
+
+ABOUT = {"command": "a", "source": "b", "accuracy": '{"glyphs test": 0.5}', "date": "d", "torch": "2", "seconds": "9"}
+WEIGHTS = Path(__file__).resolve().parent.parent / "data" / "weights"
+BLOCKS = {"tiny_resnet": (2, 3, 4, 2), "tiny_resnet_small": (1, 1, 1, 1)}
+
+
+@pytest.fixture
+def workbook(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "expected.toml").touch()
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    return tmp_path
+
+
+def trained(name: str, *, seed: int = 1):
+    """A twin whose running statistics are no longer those of a fresh net."""
+    net = twins.build(name, seed=seed)
+    with torch.no_grad():
+        net(torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
+    return net
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_twin_has_the_modules_of_torchvisions_resnet_and_its_forward(name):
+    net = twins.build(name)
+    with torch.device("meta"):
+        big = ResNet(Bottleneck, list(BLOCKS[name]))
+    assert [key for key, _ in net.named_modules()] == [key for key, _ in big.named_modules()]
+    assert list(net.state_dict()) == list(big.state_dict())
+    assert isinstance(net, ResNet) and type(net).forward is ResNet.forward and type(net)._forward_impl is ResNet._forward_impl
+    mine, theirs = ({key: m.stride for key, m in n.named_modules() if isinstance(m, torch.nn.Conv2d)} for n in (net, big))
+    assert mine == theirs  # of the first convolution, too
+    assert not any(isinstance(module, BasicBlock) for module in net.modules())
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_stages_have_the_stated_channels_and_sizes(name):
+    net, shapes = twins.build(name).eval(), {}
+    for layer in ("conv1", "maxpool", *twins.TWINS[name].layers):
+        net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
+    assert net(torch.rand(2, 3, 32, 32)).shape == (2, twins.GLYPH_CLASSES)
+    assert shapes == {
+        "conv1": (16, 16, 16),
+        "maxpool": (16, 16, 16),
+        "layer1": (32, 16, 16),
+        "layer2": (64, 8, 8),
+        "layer3": (128, 4, 4),
+        "layer4": (256, 2, 2),
+        "avgpool": (256, 1, 1),
+    }
+    assert net.get_submodule(twins.TWINS[name].head).in_features == 256
+
+
+def test_weights_are_drawn_as_torchvisions_are():
+    net = twins.build("tiny_resnet")
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            assert module.bias is None
+            fan_out = module.out_channels * module.kernel_size[0] ** 2
+            expected, n = (2 / fan_out) ** 0.5, module.weight.numel()
+            assert module.weight.std().item() == pytest.approx(expected, rel=4 / (2 * n) ** 0.5)  # He et al. 2015, fan out
+            assert abs(module.weight.mean().item()) < 5 * expected / n**0.5
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+
+
+def test_a_seed_gives_the_same_net_and_changes_no_other_draws():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, second, other = (twins.build("tiny_resnet_small", seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(first.conv1.weight, second.conv1.weight) and not torch.equal(first.conv1.weight, other.conv1.weight)
+    with local_seed(3):
+        assert torch.equal(first.fc.weight, twins.TWINS["tiny_resnet_small"].build().fc.weight)
+    assert first.training
+
+
+def test_a_net_can_be_pickled_and_copied():
+    net = trained("tiny_resnet_small").eval()
+    x = torch.rand(2, 3, 32, 32)
+    for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert type(again) is twins.NarrowResNet and torch.equal(again(x), net(x))
+    with pytest.raises(AttributeError, match="no attribute 'NoSuchNet'"):
+        twins.NoSuchNet  # noqa: B018
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_is_saved_is_loaded_in_float32_and_eval_mode(workbook, name):
+    net = trained(name)
+    path = twins.save(name, net, ABOUT)
+    assert path == workbook / "data" / "weights" / f"{name}.safetensors"
+    again = twins.load(name)
+    assert not again.training and not any(module.training for module in again.modules())
+    assert int(again.bn1.num_batches_tracked) == 1
+    for key, value in net.state_dict().items():
+        found = again.state_dict()[key]
+        assert found.dtype == value.dtype
+        assert torch.equal(found, value.half().float() if value.is_floating_point() else value), key
+    header = twins.about(name)
+    assert header.pop("sha256") and header == ABOUT
+    assert twins.accuracy(name) == {"glyphs test": 0.5} and twins.told(twins.accuracy(name)) == "glyphs test 50.0 %"
+
+
+def test_the_file_holds_half_floats_and_whole_counts(workbook):
+    path = twins.save("tiny_resnet_small", trained("tiny_resnet_small"), ABOUT)
+    stored = safetensors.torch.load_file(path)
+    assert {str(value.dtype) for key, value in stored.items() if "num_batches" in key} == {"torch.int64"}
+    assert {str(value.dtype) for key, value in stored.items() if "num_batches" not in key} == {"torch.float16"}
+    assert path.stat().st_size < 2.2 * sum(value.numel() for value in stored.values())
+
+
+def test_rounding_a_net_gives_what_is_loaded(workbook):
+    net = trained("tiny_resnet_small").eval()
+    x = torch.rand(4, 3, 32, 32)
+    before = net(x)
+    twins.save("tiny_resnet_small", net, ABOUT)
+    assert torch.equal(net(x), before)  # saving itself changes nothing
+    twins.round_as_stored(net)
+    assert torch.equal(net(x), twins.load("tiny_resnet_small")(x)) and not torch.equal(net(x), before)
+
+
+def broken_files():
+    def truncated(path):
+        path.write_bytes(path.read_bytes()[:-1000])
+
+    def flipped(path):
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
+
+    def no_safetensors(path):
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+
+    def empty(path):
+        path.write_bytes(b"")
+
+    def anothers(path):
+        twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+        twins.weights_file("tiny_resnet_small").replace(path)
+
+    return [truncated, flipped, no_safetensors, empty, anothers]
+
+
+@pytest.mark.parametrize("spoil", broken_files(), ids=lambda f: f.__name__)
+def test_a_damaged_file_is_refused_with_what_to_type(workbook, spoil):
+    path = twins.save("tiny_resnet", twins.build("tiny_resnet"), ABOUT)
+    spoil(path)
+    with pytest.raises(ValueError) as caught:
+        twins.load("tiny_resnet")
+    assert f"{path} is damaged or of another net" in str(caught.value)
+    assert "`labkit data --rebuild-weights tiny_resnet`" in str(caught.value)
+    if spoil.__name__ != "anothers":  # whole in itself
+        assert dict((name, state) for name, state, _ in twins.status()) == {
+            "tiny_resnet": "damaged",
+            "tiny_resnet_small": "absent",
+        }
+
+
+def test_a_missing_file_is_named_with_what_to_type(workbook):
+    with pytest.raises(FileNotFoundError) as caught:
+        twins.load("tiny_resnet")
+    assert str(workbook / "data" / "weights" / "tiny_resnet.safetensors") in str(caught.value)
+    assert "`labkit data --rebuild-weights tiny_resnet`" in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [twins.build, twins.load, twins.about, twins.find, twins.accuracy])
+def test_an_unknown_name_lists_those_that_are_known(ask):
+    with pytest.raises(ValueError, match="no tiny twin 'resnet18': use one of tiny_resnet, tiny_resnet_small"):
+        ask("resnet18")
+
+
+def test_what_must_not_be_saved_leaves_the_old_file_whole(workbook):
+    path = twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+    whole = path.read_bytes()
+    net = twins.build("tiny_resnet_small", seed=1)
+    with pytest.raises(ValueError, match="without saying source, seconds"):
+        twins.save("tiny_resnet_small", net, {**ABOUT, "source": "", "seconds": ""})
+    for value in (torch.nan, 1e5):
+        with torch.no_grad():
+            net.bn1.running_var[0] = value
+        with pytest.raises(ValueError, match=r"bn1.running_var is not finite in float16"):
+            twins.save("tiny_resnet_small", net, ABOUT)
+    assert path.read_bytes() == whole and [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_crash_while_writing_leaves_the_old_file_whole(workbook, monkeypatch):
+    path = twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+    whole = path.read_bytes()
+
+    def fails(self, data):
+        with self.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(OSError, match="the disk is full"):
+        twins.save("tiny_resnet_small", twins.build("tiny_resnet_small", seed=1), ABOUT)
+    assert path.read_bytes() == whole and [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_twins_and_zoo_import_no_torchvision_before_a_net_is_asked_for():
+    code = (
+        "import sys, labkit.twins, labkit.zoo; print(sorted({'torchvision', 'transformers', 'open_clip'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+# what is committed
+
+
+def committed(name: str) -> Path:
+    path = WEIGHTS / f"{name}.safetensors"
+    if not path.is_file():
+        pytest.skip("no weights: see test_every_twin_has_its_weights")
+    assert path == twins.weights_file(name)
+    return path
+
+
+def card(name: str) -> str:
+    text = (WEIGHTS / "README.md").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^## {name}\n\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S)
+    return found
+
+
+def test_all_weights_together_stay_below_12_mb():
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 12e6
+
+
+def test_every_twin_has_its_weights_its_card_and_its_recipe():
+    assert {path.stem for path in WEIGHTS.glob("*.safetensors")} == set(twins.TWINS) == set(pretrain.RECIPES)
+    cards = re.findall(r"^## (\w+)$", (WEIGHTS / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    assert cards == list(twins.TWINS)
+
+
+@pytest.mark.parametrize("name", twins.TWINS)
+def test_the_card_says_what_the_file_is(name, signs):
+    path, text = committed(name), card(name)
+    parameters = sum(p.numel() for p in twins.build(name).parameters())
+    assert f"It has {parameters:,} parameters, its file takes {path.stat().st_size / 1000:.0f} kB" in text
+    assert f"it is right on {100 * twins.accuracy(name)['glyphs test']:.1f} % of the {len(signs):,} test signs" in text
+    assert f"`{twins.about(name)['command']}`" in text and twins.about(name)["command"].endswith(name)
+
+
+@pytest.mark.parametrize("name", twins.TWINS)
+def test_committed_weights_reach_the_accuracy_that_they_state(name, signs):
+    committed(name)
+    twin, net = twins.TWINS[name], twins.load(name)
+    x = Preparation(twin.size, twin.mean, twin.std)(signs.pixels)
+    with torch.no_grad():
+        right = (net(x).argmax(1) == signs.labels).double().mean().item()
+    stated = json.loads(twins.about(name)["accuracy"])["glyphs test"]
+    assert (
+        len(signs.class_names) == twin.classes and right == pytest.approx(stated, abs=0.004) and right > 10 / twin.classes
+    )  # a few signs: sums in another order
+
+
+@pytest.fixture(scope="module")
+def signs():
+    assert files.home() == WEIGHTS.parent.parent
+    return glyphs("test")
