@@ -132,9 +132,12 @@ def _sets() -> dict[str, Callable[..., Images]]:
     from labkit.worlds.digits import digits
     from labkit.worlds.digits_m import digits_m
     from labkit.worlds.faces import faces
+    from labkit.worlds.glyphs import glyphs
+    from labkit.worlds.toybox import toybox
 
-    embedded: dict[str, Callable[..., Images]] = {"digits": digits, "digits_m": digits_m}
-    return {**embedded, **{name: source.load for name, source in public.SETS.items()}, "faces": faces}
+    embedded = (digits, digits_m, faces, glyphs, toybox)
+    worlds: dict[str, Callable[..., Images]] = {world.__name__: world for world in embedded}
+    return {**worlds, **{name: source.load for name, source in public.SETS.items()}}
 
 
 def _subset(images: Images, limit: int, seed: int) -> Images:

@@ -74,8 +74,16 @@ def test_without_a_name_all_are_remade(workbook):
     assert [state for _, state, _ in twins.status()] == ["here", "here"]
 
 
-def test_the_accuracy_stated_is_that_of_the_net_as_loaded(workbook):
+def test_the_accuracy_stated_is_that_of_the_net_as_loaded(workbook, monkeypatch):
+    measure, rounded = pretrain.accuracy, []
+
+    def spy(net, images, prepare):
+        rounded.append(all(torch.equal(p, p.half().float()) for p in net.parameters()))
+        return measure(net, images, prepare)
+
+    monkeypatch.setattr(pretrain, "accuracy", spy)
     data("--rebuild-weights", SMALL)
+    assert rounded == [True]
     twin, images = twins.TWINS[SMALL], world("test")
     x = (images.pixels / 255 - 0.5) / 0.25
     assert torch.allclose(Preparation(twin.size, twin.mean, twin.std)(images.pixels), x, atol=1e-5)
@@ -120,7 +128,7 @@ def test_the_steps_are_those_of_sgd_with_nesterov_momentum(workbook, monkeypatch
 
 
 def test_each_image_is_a_shifted_perhaps_mirrored_copy():
-    x, padding = torch.rand(200, 3, 6, 6, generator=torch.Generator().manual_seed(0)), 3
+    x, padding = torch.rand(200, 1, 12, 12, generator=torch.Generator().manual_seed(0)), 3
     y = pretrain.flipped_and_cropped(x, torch.Generator().manual_seed(1), padding=padding)
     assert y.shape == x.shape
     counts = torch.zeros(2, 7, 7)
@@ -130,7 +138,7 @@ def test_each_image_is_a_shifted_perhaps_mirrored_copy():
             padded = torch.from_numpy(np.pad(source.numpy(), ((0, 0), (3, 3), (3, 3)), mode="reflect"))
             for top in range(7):
                 for left in range(7):
-                    counts[flip, top, left] += torch.equal(found, padded[:, top : top + 6, left : left + 6])
+                    counts[flip, top, left] += torch.equal(found, padded[:, top : top + 12, left : left + 12])
     assert counts.sum() == 200
     assert 70 < counts[1].sum() < 130 and counts.sum((0, 2)).min() > 10 and counts.sum((0, 1)).min() > 10
 

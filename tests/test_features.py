@@ -556,14 +556,16 @@ def test_only_a_prepare_that_can_be_told_from_others_is_kept(net, workbook, pass
         return x * 2
 
     def go(prepare):
-        return extract(net, pictures(), ["layer1"], prepare=prepare)["layer1"]
+        return extract(net, pictures(4, size=20), ["layer1"], prepare=prepare)["layer1"]
 
     for prepare in (plain, lambda x: x * 2):
         go(prepare)
         go(prepare)
     assert len(passes) == 4 and kept(workbook) == []
-    long = torch.zeros(3, 8, 8)
-    for prepare in (Keyed(), Scale(2.0), Scale(3.0), Scale(2.0, long), Scale(2.0, long + torch.eye(8))):
+    long = torch.zeros(3, 20, 20)  # more numbers than its repr shows
+    other = long.clone()
+    other[1, 10, 10] = 1
+    for prepare in (Keyed(), Scale(2.0), Scale(3.0), Scale(2.0, long), Scale(2.0, other)):
         before = len(passes)
         first, again = go(prepare), go(deepcopy(prepare))
         assert len(passes) == before + 1 and torch.equal(first, again)

@@ -10,6 +10,7 @@ from labkit.worlds.toybox_brush import AMBER, INK, PINK, TAN, WHITE, WOOD, Subje
 
 
 def songbird(m: Subject) -> None:
+    """A small bird that stands."""
     fat, lift = m.between(0.32, 0.42), m.between(-0.1, 0.1)
     m.shadow(0.92, 0.45)
     m.paint(AMBER, m.line((0.0, 0.4), (0.05, 0.88), 0.035), m.line((0.18, 0.4), (0.22, 0.88), 0.035))
@@ -24,6 +25,7 @@ def songbird(m: Subject) -> None:
 
 
 def flying(m: Subject) -> None:
+    """A bird on the wing."""
     flap, tip = m.between(-0.75, 0.6), m.between(0.2, 0.4)
     flap = flap - 0.45 * (flap.abs() < 0.25)
     m.paint(
@@ -41,6 +43,7 @@ def flying(m: Subject) -> None:
 
 
 def goose(m: Subject) -> None:
+    """A bird with a long neck that walks."""
     neck, legs = m.between(-0.5, -0.3), m.between(0.0, 0.2)
     m.shadow(0.78 + legs, 0.55)
     m.paint(AMBER, m.line((-0.15, 0.5), (-0.15, 0.74 + legs), 0.045), m.line((0.1, 0.5), (0.1, 0.74 + legs), 0.045))
@@ -74,6 +77,7 @@ def _cat_head(m: Subject, x: Number, y: Number, s: float) -> None:
 
 
 def cat_sits(m: Subject) -> None:
+    """A cat that sits and looks at you."""
     fat, turn = m.between(0.3, 0.4), m.between(0.0, 0.18)
     m.shadow(0.92, 0.6)
     m.paint(m.dark, m.line((-0.3, 0.78), (-0.72, 0.6), 0.1), m.line((-0.72, 0.6), (-0.68, m.between(0.0, 0.3)), 0.1, 0.08))
@@ -85,6 +89,7 @@ def cat_sits(m: Subject) -> None:
 
 
 def cat_walks(m: Subject) -> None:
+    """A cat that walks, tail up."""
     stride, tail = m.between(0.02, 0.22), m.between(-0.3, 0.15)
     m.shadow(0.8, 0.75)
     m.paint(m.dark, m.line((-0.6, 0.05), (-0.88, -0.2), 0.09), m.line((-0.88, -0.2), (-0.8 + tail / 2, -0.75), 0.09, 0.07))
@@ -96,6 +101,7 @@ def cat_walks(m: Subject) -> None:
 
 
 def cat_lies(m: Subject) -> None:
+    """A cat at rest."""
     m.shadow(0.62, 0.95)
     long = m.between(0.62, 0.72)
     m.paint(m.body, m.oval(-0.22, 0.25, long, m.between(0.34, 0.42)))
@@ -128,6 +134,7 @@ def _deer(m: Subject, x: Number, y: Number, stride: Tensor) -> None:
 
 
 def deer_stands(m: Subject) -> None:
+    """A deer that stands, head up."""
     x, y = m.between(0.38, 0.5), m.between(-0.42, -0.3)
     m.shadow(0.94, 0.65)
     _antlers(m, x, y - 0.06, m.between(0.6, 0.75))
@@ -135,6 +142,7 @@ def deer_stands(m: Subject) -> None:
 
 
 def deer_leaps(m: Subject) -> None:
+    """A deer at a run."""
     x, y = m.between(0.48, 0.58), m.between(-0.36, -0.25)
     m.shadow(0.95, 0.55)
     _antlers(m, x, y - 0.06, m.between(0.55, 0.7))
@@ -142,6 +150,7 @@ def deer_leaps(m: Subject) -> None:
 
 
 def deer_sniffs(m: Subject) -> None:
+    """A deer with its head low."""
     x, y = m.between(0.5, 0.58), m.between(-0.16, 0.06)
     m.shadow(0.94, 0.65)
     _antlers(m, x, y - 0.06, m.between(0.6, 0.75))
@@ -159,6 +168,7 @@ def _dog_head(m: Subject, x: Number, y: Number) -> None:
 
 
 def dog_stands(m: Subject) -> None:
+    """A dog on four legs."""
     x, y = m.between(0.42, 0.5), m.between(-0.45, -0.25)
     m.shadow(0.76, 0.72)
     m.paint(m.body, m.line((-0.6, -0.02), (-0.9, m.between(-0.6, -0.2)), 0.1, 0.06))
@@ -170,6 +180,7 @@ def dog_stands(m: Subject) -> None:
 
 
 def dog_sits(m: Subject) -> None:
+    """A dog that sits, from the side."""
     x, y = m.between(0.2, 0.3), m.between(-0.58, -0.48)
     m.shadow(0.88, 0.65)
     m.paint(m.body, m.line((-0.5, 0.75), (-0.9, m.between(0.3, 0.8)), 0.1, 0.07))
@@ -184,6 +195,7 @@ def dog_sits(m: Subject) -> None:
 
 
 def dog_faces(m: Subject) -> None:
+    """A dog that sits and looks at you."""
     turn, fat = m.between(0.02, 0.14), m.between(0.3, 0.4)
     m.shadow(0.92, 0.6)
     m.paint(m.dark, m.line((-0.3, 0.75), (-0.72, m.between(0.25, 0.7)), 0.1, 0.07))
@@ -195,10 +207,12 @@ def dog_faces(m: Subject) -> None:
     look = turn + 0.06
     m.paint(m.pale, m.oval(look, -0.14, 0.26, 0.22))
     m.paint(PINK, m.oval(look, 0.06, 0.09, 0.12), strength=m.chance(0.6))
+    m.paint(WHITE, m.oval(0.18, -0.45, 0.11, 0.12, fold=look), strength=0.8)
     m.paint(INK, m.oval(look, -0.23, 0.12, 0.09), m.oval(0.18, -0.45, 0.075, 0.085, fold=look))
 
 
 def frog_sits(m: Subject) -> None:
+    """A frog from the front."""
     turn, wide = m.between(0.0, 0.14), m.between(0.5, 0.62)
     m.shadow(0.72, 0.95)
     m.paint(m.dark, m.oval(0.66, 0.4, 0.3, 0.33, fold=0.0), m.oval(0.68, 0.68, 0.3, 0.08, fold=0.0))
@@ -212,6 +226,7 @@ def frog_sits(m: Subject) -> None:
 
 
 def frog_side(m: Subject) -> None:
+    """A frog from the side."""
     rise = m.between(-0.1, 0.12)
     m.shadow(0.7, 0.9)
     m.paint(m.dark, m.line((-0.05, 0.62), (-0.75, 0.66), 0.07))
@@ -230,6 +245,7 @@ def frog_side(m: Subject) -> None:
 
 
 def frog_leaps(m: Subject) -> None:
+    """A frog in mid-leap."""
     reach = m.between(-0.1, 0.15)
     m.shadow(0.95, 0.5)
     m.paint(m.dark, m.line((-0.25, 0.15), (-0.6, 0.05), 0.13, 0.1), m.line((-0.6, 0.05), (-0.92, 0.35), 0.09, 0.06))
@@ -265,18 +281,21 @@ def _horse(m: Subject, x: Number, y: Number, stride: Tensor) -> None:
 
 
 def horse_stands(m: Subject) -> None:
+    """A horse that stands or walks."""
     m.shadow(0.93, 0.7)
     _horse(m, m.between(0.42, 0.52), m.between(-0.62, -0.48), m.between(0.0, 0.1))
 
 
 def horse_gallops(m: Subject) -> None:
+    """A horse at a gallop."""
     m.shadow(0.95, 0.75)
     _horse(m, m.between(0.52, 0.6), m.between(-0.5, -0.36), m.between(0.25, 0.42))
 
 
 def horse_rears(m: Subject) -> None:
+    """A horse on its hind legs."""
     m.shadow(0.96, 0.5)
     u, v = m.u, m.v
-    m.u, m.v = 0.88 * u - 0.46 * v - 0.02, 0.46 * u + 0.88 * v - 0.04
+    m.u, m.v = 0.92 * u - 0.38 * v - 0.02, 0.38 * u + 0.92 * v - 0.04
     _horse(m, m.between(0.42, 0.52), m.between(-0.5, -0.4), m.between(0.1, 0.24))
     m.u, m.v = u, v

@@ -70,7 +70,10 @@ class Brush:
 
 
 class Subject(Brush):
-    """A brush that paints one object: its colour and a second one, (B, 3, 1, 1), and whether it is on ground or at sea, (B, 1, 1)."""
+    """A brush for the object: it knows its colours.
+
+    `body` and `accent` are (B, 3, 1, 1); `ground` and `sea`, (B, 1, 1), are one where the object stands or swims there.
+    """
 
     def __init__(self, canvas: Canvas, numbers: Tensor, body: Tensor, accent: Tensor, ground: Tensor, sea: Tensor) -> None:
         super().__init__(canvas, numbers)

@@ -9,6 +9,7 @@ from labkit.worlds.toybox_brush import AMBER, GLASS, GREY, INK, RED, WHITE, Colo
 
 
 def liner(m: Subject) -> None:
+    """An airliner from the side."""
     r, sweep = m.between(0.15, 0.2), m.between(0.25, 0.45)
     m.paint(m.dark, m.shape((-0.05, -0.08), (0.25, -0.08), (0.12 - sweep, -0.5), (-0.05 - sweep, -0.5)))
     m.paint(m.accent, m.shape((-0.98, -0.58), (-0.74, -0.58), (-0.4, -0.05), (-0.88, -0.05)))
@@ -22,6 +23,7 @@ def liner(m: Subject) -> None:
 
 
 def jet_above(m: Subject) -> None:
+    """A jet from above."""
     sweep, span = m.between(0.2, 0.6), m.between(0.72, 0.9)
     root = m.between(0.15, 0.35)
     m.paint(m.dark, m.line((root - 0.3 * sweep, 0), (root - 0.3 * sweep + 0.18, 0), 0.01))
@@ -37,6 +39,7 @@ def jet_above(m: Subject) -> None:
 
 
 def propeller(m: Subject) -> None:
+    """A propeller aircraft or biplane from the side."""
     high, double = m.between(0.36, 0.46), m.chance(0.6)
     m.paint(m.accent, m.shape((-0.98, -0.5), (-0.75, -0.5), (-0.45, -0.02), (-0.85, -0.02)))
     m.paint(INK, m.line((0.25, 0.2), (0.3, 0.52), 0.035))
@@ -53,6 +56,7 @@ def propeller(m: Subject) -> None:
 
 
 def saloon(m: Subject) -> None:
+    """A saloon car."""
     top, back, nose = m.between(-0.5, -0.36), m.between(-0.85, -0.6), m.between(0.42, 0.62)
     m.shadow(0.56, 0.98)
     cabin = m.shape((back + 0.25, top), (nose - 0.35, top), (nose, -0.02), (back, -0.02))
@@ -66,6 +70,7 @@ def saloon(m: Subject) -> None:
 
 
 def beetle(m: Subject) -> None:
+    """A small car with a round roof."""
     top = m.between(-0.58, -0.46)
     m.shadow(0.58, 0.95)
     dome = torch.maximum(m.oval(-0.08, 0.12, m.between(0.62, 0.72), 0.12 - top), m.v - 0.2)
@@ -78,6 +83,7 @@ def beetle(m: Subject) -> None:
 
 
 def jeep(m: Subject) -> None:
+    """A boxy car with a spare wheel at the back."""
     top, front = m.between(-0.56, -0.44), m.between(0.28, 0.42)
     m.shadow(0.6, 0.95)
     m.paint(INK, m.oval(-0.93, 0.02, 0.08, 0.2))
@@ -100,6 +106,7 @@ def _foam(m: Subject, y: float) -> None:
 
 
 def sailboat(m: Subject) -> None:
+    """A boat with two sails."""
     mast, lean = m.between(-0.08, 0.12), m.between(-0.05, 0.12)
     _foam(m, 0.88)
     m.paint(m.dark, m.line((mast, 0.5), (mast, -0.95), 0.04))
@@ -111,6 +118,7 @@ def sailboat(m: Subject) -> None:
 
 
 def freighter(m: Subject) -> None:
+    """A ship with containers on deck."""
     high = m.between(0.0, 0.16)
     _foam(m, 0.64)
     columns: list[Colour] = [m.accent, (0.93, 0.70, 0.30), m.pale, (0.35, 0.58, 0.72), (0.80, 0.38, 0.32)]
@@ -129,6 +137,7 @@ def freighter(m: Subject) -> None:
 
 
 def steamer(m: Subject) -> None:
+    """A liner with one funnel or two."""
     lean, two = m.between(0.0, 0.1), m.chance(0.6)
     _foam(m, 0.68)
     m.paint(WHITE, m.oval(-0.5, -0.82, 0.22, 0.12), m.oval(-0.75, -0.9, 0.2, 0.1), strength=0.6, soft=2.0, solid=False)
@@ -170,6 +179,7 @@ def _cab(m: Subject, colour: Tensor, front: float = 0.97) -> None:
 
 
 def box_truck(m: Subject) -> None:
+    """A truck with a closed box."""
     top = m.between(-0.68, -0.5)
     _cab(m, m.accent)
     m.paint(m.body, m.shape((-0.98, top), (0.34, top), (0.34, 0.32), (-0.98, 0.32)))
@@ -178,6 +188,7 @@ def box_truck(m: Subject) -> None:
 
 
 def tanker(m: Subject) -> None:
+    """A truck with a tank."""
     r = m.between(0.3, 0.36)
     _cab(m, m.accent)
     m.paint(m.body, m.line((-0.68, 0.0), (0.04, 0.0), r))
@@ -187,6 +198,7 @@ def tanker(m: Subject) -> None:
 
 
 def tipper(m: Subject) -> None:
+    """A truck with an open body, often loaded."""
     load = m.chance(0.7)
     _cab(m, m.body)
     heap = torch.maximum(m.oval(-0.32, -0.2, 0.52, m.between(0.26, 0.44)), m.v + 0.15)

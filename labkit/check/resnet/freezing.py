@@ -17,6 +17,7 @@ _STATISTICS = (
     "requires_grad stops gradients only: in training mode batch norm takes new running statistics in every forward pass. "
     "Put what is frozen into evaluation mode, and call no net.train() after that"
 )
+_STORED = "frozen batch norm is to use its stored statistics, not those of the batch: .eval(), and no net.train() after it"
 _FREE = "a part may have been frozen before: requires_grad_(True) and .train() on each part"
 _GENERATOR = "it can be read once, by the first optimiser, and is empty after that: return a list"
 
@@ -70,7 +71,7 @@ def train_only(function: Callable[..., Any]) -> None:
             if not have:
                 cause = f"nothing is left to train. Parameters are called 'fc.weight', parts 'fc'; and {_FREE}"
             elif set(have) == set(every):
-                cause = f"these are all parameters: freeze the net first, then free the {what} in the parts alone"
+                cause = "these are all parameters of the net: freeze all, then free what is inside the parts"
             elif extra and all(n.startswith(tuple(parts)) for n in extra):
                 cause = "names that begin alike were mixed up: 'fc2.weight' begins with 'fc', too, but is not inside it"
             elif extra and set(extra) <= set(normed):
@@ -85,8 +86,8 @@ def train_only(function: Callable[..., Any]) -> None:
                 cause = _FREE
             else:
                 cause = "freeze all of the net first, whatever was trainable before, and then free the parts"
-            off = "; ".join(f"{some(names)} {word}" for word, names in (("too many", extra), ("missing", missing)) if names)
-            raise Mistake(f"the {len(want)} {what} inside {some(parts)}", f"{len(have)}: {off}", cause)
+            off = ", ".join(f"{word} {some(names)}" for word, names in (("with", extra), ("without", missing)) if names)
+            raise Mistake(f"{len(want)} {what}, those inside {some(parts)}", f"{len(have)}, {off}", cause)
         if len(set(have)) < len(have):
             raise Mistake("each parameter once", f"{len(have)} entries for {len(set(have))} parameters",
                           "parts overlap, so that parameters were collected twice, of which an optimiser warns: "
@@ -130,8 +131,9 @@ def train_only(function: Callable[..., Any]) -> None:
         step(net, sgd(net.parameters()), seed=1)  # gradients are left over from this
         before = state(net)
         out = apply(f, net, parts)
-        usable = isinstance(out, list | tuple) and out and all(isinstance(part, nn.Parameter) for part in out)
-        own = {id(part): part for part in (out if usable else net.parameters())}
+        own = {id(parameter): parameter for parameter in net.parameters()}
+        if isinstance(out, list | tuple) and out and all(id(part) in own for part in out):
+            own = {id(part): part for part in out}
         if not freed(net):
             raise Mistake("a part that trains", "no parameter that requires a gradient", _FREE)
         optimiser = sgd(own.values())
@@ -158,7 +160,7 @@ def train_only(function: Callable[..., Any]) -> None:
             wrong = [name for name in on if not inside(name, parts)]
             off = [name for name in kinds if inside(name, parts) and name not in on]
             if any(kinds[name] is nn.BatchNorm2d for name in wrong):
-                raise Mistake("frozen modules in evaluation mode", f"training mode in {some(wrong)}", _STATISTICS)
+                raise Mistake("frozen modules in evaluation mode", f"training mode in {some(wrong)}", _STORED)
             if wrong:
                 raise Mistake("frozen modules in evaluation mode", f"training mode in {some(wrong)}, dropout",
                               "batch norm is not the only layer with a mode: frozen dropout would go on changing what "
@@ -190,5 +192,5 @@ def train_only(function: Callable[..., Any]) -> None:
                 Case("the modes of batch norm and dropout, for 'layer4.1' and 'fc'", switched),
                 Case("a name that the net does not have", unknown),
             ],
-            reread="'What freezing must mean': a frozen layer has no gradient, and computes the same before and after",
+            reread="section 1, 'What freezing must mean': a frozen layer has no gradient, and computes the same as before",
         )

@@ -30,12 +30,12 @@ def residual_gradient(function: Callable[..., Any]) -> None:
     def problem(b: int = 5, *, seed: int, shift: float = 0.0, flat: bool = False) -> tuple[_Problem, Tensor]:
         """Inputs for F of two layers on 4 units, and autograd's answer.
 
-        A large `shift` switches all units on, or off; `flat` makes F constant.
+        A large `shift` switches all units on, or off. `flat` makes F constant.
         """
-        w1, w2 = draw(7, 4, seed=seed), draw(4, 7, seed=seed + 1) * (0.0 if flat else 0.8)
+        w1, w2, b2 = draw(7, 4, seed=seed), draw(4, 7, seed=seed + 1) * (0.0 if flat else 0.8), draw(4, seed=seed + 4) + shift
 
         def layers(x: Tensor) -> Tensor:
-            return torch.tanh(x @ w1.T) @ w2.T + shift
+            return torch.tanh(x @ w1.T) @ w2.T + b2
 
         x = draw(b, 4, seed=seed + 2).requires_grad_()
         upstream = draw(b, 4, seed=seed + 3)
@@ -95,15 +95,24 @@ def residual_gradient(function: Callable[..., Any]) -> None:
 
     def all_off(f: Callable[..., Any]) -> None:
         args, answer = problem(seed=70, shift=-50.0)
+        jacobian, g = args[2:]
         compare(apply(f, args), answer, known={
-            f"the gradient went around the relu: {_CHAIN}": args[3],
-            f"the relu's mask is missing: {_CHAIN}": args[3] + _through(args[3], args[2])})  # fmt: skip
+            f"the gradient went around the relu through the identity: {_CHAIN}": g,
+            f"the gradient went around the relu through F: {_CHAIN}": _through(g, jacobian),
+            f"the relu's mask is missing: {_CHAIN}": _both(g, jacobian),
+            "the mask is that of x: the relu sees F(x) + x": _both(g * (args[0] > 0), jacobian),
+            "the mask is that of upstream: it is 1 where F(x) + x > 0": _both(g * (g > 0), jacobian)})  # fmt: skip
 
     def constant(f: Callable[..., Any]) -> None:
         args, answer = problem(seed=80, flat=True)
+        x, value, _, g = args
         compare(apply(f, args), answer, known={
             "nothing comes back where F is constant: the identity is missing": torch.zeros_like(answer),
-            f"the identity's way has no mask: {_CHAIN}": args[3]})  # fmt: skip
+            f"the identity's way has no mask: {_CHAIN}": g,
+            "the mask is that of F(x): the relu sees F(x) + x": g * (value > 0),
+            "the mask is that of x: the relu sees F(x) + x": g * (x > 0),
+            "the mask is that of upstream: it is 1 where F(x) + x > 0": g * (g > 0),
+            "the identity's derivative is 1, not x": answer * x})  # fmt: skip
 
     def one(f: Callable[..., Any]) -> None:
         args, answer = problem(1, seed=90)
@@ -123,5 +132,5 @@ def residual_gradient(function: Callable[..., Any]) -> None:
             Case("a batch of one image", one),
             Case("the inputs stay as they are", lambda f: unchanged(f, *problem(seed=40)[0], what="the inputs")),
         ],
-        reread="'Skips': y = relu(F(x) + x) read from the outside in: the relu, then the sum, whose two ways back are added",
+        reread="section 3, 'What the skips are for'; read relu(F(x) + x) from the outside in: the relu, then both ways back",
     )

@@ -92,8 +92,9 @@ def lesion_drops(function: Callable[..., Any]) -> None:
         alone, both = after * (1 - after), before * (1 - before) + after * (1 - after)
         got = pair(f, args)[1]
         if torch.is_tensor(got) and bool(got.isnan().any()) and bool((drop < 0).any()):
-            raise Mistake("numbers", "NaN", "a root of a negative number: p (1 - p) is the variance of a share, and a drop is none, "
-                          "since it may be below 0; take the spread of the differences")  # fmt: skip
+            raise Mistake("numbers", "NaN",
+                          "a root of a negative number: p (1 - p) is the variance of a share, and a drop, "
+                          "which may be below 0, is none; take the spread of the differences")  # fmt: skip
         compare(got, want, rtol=_ROUND, known={
             f"this is the error for two separate samples of images: {_PAIRED}": (both / n).sqrt(),
             f"this is the error for two separate samples of images (with N - 1): {_PAIRED}": (both / (n - 1)).sqrt(),
@@ -114,7 +115,7 @@ def lesion_drops(function: Callable[..., Any]) -> None:
             "this is half a 95 % interval: one standard error is asked for": 1.96 * want,
             "this is in percent: shares are in 0..1": 100 * want,
             "averaged over the lesions: give one number a lesion": want.mean(),
-            "the spread is over the lesions: it is over the images, dimension 1":
+            "this is the spread over the lesions: take it over the images, dimension 1":
                 torch.tensor(counts, dtype=F64).std(0) / math.sqrt(n),
             "the pair is swapped: the drop comes first": drop})  # fmt: skip
 
