@@ -44,7 +44,7 @@ def calibrate(
     with files.atomic_write(expected) as spare:  # better to learn now that it can't be written
         spare.write_bytes(expected.read_bytes())
     work = [
-        Job(notebook, {"LABKIT_PROFILE": profile, "LABKIT_SEED": str(1 + i), "LABKIT_STRICT": "0"}, *limits)
+        Job(notebook, {"LABKIT_PROFILE": profile, "LABKIT_SEED": str(1 + i), "LABKIT_STRICT": "0", "LABKIT_CALIBRATE": "1"}, *limits)
         for i in range(seeds)
     ]
 
@@ -64,8 +64,26 @@ def calibrate(
         "runs": seeds,
         "verdicts": verdicts,
     }
-    ledger.write_bands(notebook.stem, profile, header, bands, path=expected)
+    ledger.write_bands(notebook.stem, profile, header, bands, path=expected, extended=gathered(results))
     return {"records": bands, "verdicts": verdicts}
+
+
+def gathered(results: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
+    """What `Lab.calibrated` measured in each of the runs, side by side: name -> values (arms, seeds).
+
+    Raises:
+        CalibrationFailed: the runs differ in names or arms, or a value is not finite.
+    """
+    found: dict[str, list[list[float]]] = {}
+    for row in results[0].get("extended", []):
+        name = row["name"]
+        each = [next((r["values"] for r in result["extended"] if r["name"] == name), None) for result in results]
+        if any(values is None or len(values) != len(row["values"]) for values in each):
+            raise CalibrationFailed(f"two runs measured different arms of {name!r}: they must not depend on the seed")
+        found[name] = [[v for values in each for v in values[arm]] for arm in range(len(row["values"]))]  # type: ignore[index]
+        if not all(v is not None and math.isfinite(v) for arm in found[name] for v in arm):
+            raise CalibrationFailed(f"{name!r} is not finite in some run, so it can't be kept")
+    return found
 
 
 def summarise(results: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Lab:
         self.expected = ledger.Expected(name, profile)
         self.records: dict[str, dict[str, Any]] = {}
         self.claims: dict[str, dict[str, Any]] = {}
+        self.extended: dict[str, dict[str, Any]] = {}  # by name: what `calibrated` measured, for `labkit calibrate`
         self.distrust: str | None = None  # a reason why nothing here counts as measured (random weights, say)
 
     def settings(self, **rows: Any) -> Any:
@@ -174,6 +175,23 @@ class Lab:
         }
         print(f"{verdict.word.upper()}: {text}\n    {verdict.numbers}")
 
+    def calibrated(self, name: str, measure: Callable[[int], Sequence[float]], *, seeds: int) -> tuple[np.ndarray, str]:
+        """Values (arms, seeds) that tiny's minute can't hold, and where they come from, to be said in the figure.
+
+        `measure(position)` gives one value an arm for one of the lab's seeds. Outside tiny it is called here, for `seeds`
+        of them. Under tiny only `labkit calibrate` calls it, once a run, and keeps the values beside the bands; every other
+        run takes those, and gets values (0, 0) if there are none yet.
+        """
+        if self.profile != "tiny" or _calibrating():
+            n = 1 if self.profile == "tiny" else seeds
+            values = np.array([[float(v) for v in measure(position)] for position in range(n)]).T
+            self.extended[name] = {"name": name, "values": values.tolist()}
+            return values, f"{n} seed{'s' * (n > 1)}"
+        values = self.expected.extended(name)
+        if not values.size:
+            print(f"{name}: never calibrated; `labkit calibrate {self.name}` measures it")
+        return values, f"calibrated, {values.shape[1]} seeds"
+
     def show(self, figure: Any, *, alt: str, dpi: int = 80) -> None:
         """Display a matplotlib figure, which is closed, or a GIF (bytes of `plots.animation`), with alternative text.
 
@@ -234,6 +252,10 @@ def _known_labs(path: Path) -> list[str]:
     """Names of the labs: the tables of expected.toml, at `path`, and the notebooks beside it."""
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     return sorted({*tables, *(notebook.stem for notebook in path.parent.glob("*.ipynb"))})
+
+
+def _calibrating() -> bool:
+    return os.environ.get("LABKIT_CALIBRATE", "0") not in ("", "0")
 
 
 def _strict() -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,17 +124,31 @@ class Expected:
             ends.append((mean - half, mean + half))
         return ends
 
+    def extended(self, name: str) -> np.ndarray:
+        """Values (arms, seeds) that `Lab.calibrated` measured under `labkit calibrate`; (0, 0) where there are none."""
+        rows = self._part.get("bands", {}).get(self.profile, {}).get("extended", {}).get(name)
+        return np.zeros((0, 0)) if rows is None else np.array(rows, dtype=float)
+
     @property
     def calibration(self) -> dict[str, Any]:
         """Command, code hash, date and number of seeds of this profile's bands; empty where there are none."""
         bands = self._part.get("bands", {}).get(self.profile, {})
-        return {key: value for key, value in bands.items() if key != "records"}
+        return {key: value for key, value in bands.items() if key not in ("records", "extended")}
 
 
-def write_bands(lab: str, profile: str, header: dict[str, Any], bands: dict[str, dict[str, Any]], *, path: Path) -> None:
+def write_bands(
+    lab: str,
+    profile: str,
+    header: dict[str, Any],
+    bands: dict[str, dict[str, Any]],
+    *,
+    path: Path,
+    extended: Mapping[str, Sequence[Sequence[float]]] | None = None,
+) -> None:
     """Put a lab's bands for one profile into expected.toml and leave everything else in it as it is, comments too.
 
     bands: record -> {"mean": [..], "sd": [..]}, one entry an arm, and {"step": s} if the band must be at least +-s wide.
+    extended: name -> values (arms, seeds) that only a calibration measures.
     """
     import tomlkit
 
@@ -152,6 +166,11 @@ def write_bands(lab: str, profile: str, header: dict[str, Any], bands: dict[str,
             inline["step"] = row["step"]
         records[name] = inline
     table["records"] = records
+    if extended:
+        kept = tomlkit.table()
+        for name, rows in extended.items():
+            kept[name] = [[float(f"{v:.4g}") for v in row] for row in rows]
+        table["extended"] = kept
     all_bands[profile] = table
     files.write_text(path, tomlkit.dumps(document))
 

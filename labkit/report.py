@@ -36,6 +36,7 @@ def results(lab: Lab, records: list[dict[str, Any]]) -> dict[str, Any]:
         "calibration": {key: str(value) for key, value in calibration.items()},
         "claims": list(lab.claims.values()),
         "records": records,
+        "extended": list(lab.extended.values()),
         "mismatches": _mismatches(lab, records),
     }
 
