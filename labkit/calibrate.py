@@ -43,10 +43,8 @@ def calibrate(
     expected = notebook.with_name("expected.toml")
     with files.atomic_write(expected) as spare:  # better to learn now that it can't be written
         spare.write_bytes(expected.read_bytes())
-    work = [
-        Job(notebook, {"LABKIT_PROFILE": profile, "LABKIT_SEED": str(1 + i), "LABKIT_STRICT": "0", "LABKIT_CALIBRATE": "1"}, *limits)
-        for i in range(seeds)
-    ]
+    same = {"LABKIT_PROFILE": profile, "LABKIT_STRICT": "0", "LABKIT_CALIBRATE": "1"}
+    work = [Job(notebook, {**same, "LABKIT_SEED": str(1 + i)}, *limits) for i in range(seeds)]
 
     def finished(job: Job, run: Executed) -> None:
         if done:
@@ -68,20 +66,19 @@ def calibrate(
     return {"records": bands, "verdicts": verdicts}
 
 
-def gathered(results: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
-    """What `Lab.calibrated` measured in each of the runs, side by side: name -> values (arms, seeds).
+def gathered(results: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """What `Lab.calibrated` measured in each of the runs, side by side: name -> arm -> values (runs,).
 
     Raises:
         CalibrationFailed: the runs differ in names or arms, or a value is not finite.
     """
-    found: dict[str, list[list[float]]] = {}
-    for row in results[0].get("extended", []):
-        name = row["name"]
-        each = [next((r["values"] for r in result["extended"] if r["name"] == name), None) for result in results]
-        if any(values is None or len(values) != len(row["values"]) for values in each):
-            raise CalibrationFailed(f"two runs measured different arms of {name!r}: they must not depend on the seed")
-        found[name] = [[v for values in each for v in values[arm]] for arm in range(len(row["values"]))]  # type: ignore[index]
-        if not all(v is not None and math.isfinite(v) for arm in found[name] for v in arm):
+    each = [{row["name"]: row["values"] for row in result.get("extended", [])} for result in results]
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in sorted({name for values in each for name in values}):
+        if any(list(values.get(name, {})) != list(each[0].get(name, {})) for values in each):
+            raise CalibrationFailed(f"not every run measured the same arms of {name!r}: they must not depend on the seed")
+        found[name] = {arm: [v for values in each for v in values[name][arm]] for arm in each[0][name]}
+        if not all(v is not None and math.isfinite(v) for row in found[name].values() for v in row):
             raise CalibrationFailed(f"{name!r} is not finite in some run, so it can't be kept")
     return found
 

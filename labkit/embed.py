@@ -91,6 +91,7 @@ def _keep_compiled() -> None:
     each later process half a second in place of twenty.
 
     umap-learn leaves that off for these functions. They are looked up by name, so that a version without them only costs time.
+    This holds for all of the process; what UMAP computes stays the same.
     """
     from contextlib import suppress
 

@@ -175,22 +175,37 @@ class Lab:
         }
         print(f"{verdict.word.upper()}: {text}\n    {verdict.numbers}")
 
-    def calibrated(self, name: str, measure: Callable[[int], Sequence[float]], *, seeds: int) -> tuple[np.ndarray, str]:
-        """Values (arms, seeds) that tiny's minute can't hold, and where they come from, to be said in the figure.
+    def calibrated(
+        self, name: str, measure: Callable[[int], Sequence[float]], *, arms: Sequence[str], seeds: int
+    ) -> tuple[dict[str, np.ndarray], str]:
+        """Values that tiny's minute can't hold, arm -> (seeds,), and where they come from, to be said in the figure.
 
-        `measure(position)` gives one value an arm for one of the lab's seeds. Outside tiny it is called here, for `seeds`
-        of them. Under tiny only `labkit calibrate` calls it, once a run, and keeps the values beside the bands; every other
-        run takes those, and gets values (0, 0) if there are none yet.
+        `measure(position)` gives one value for each of `arms`, for one of the lab's seeds. Outside tiny it is called here,
+        for `seeds` of them. Under tiny only `labkit calibrate` calls it, once a run, and keeps the values beside the bands;
+        every other run takes those. Where there are none for these arms, the dict is empty, and a line says so.
+
+        Raises:
+            ValueError: `seeds` is below 1, or `measure` does not give one number an arm.
         """
+        if seeds < 1:
+            raise ValueError(f"{seeds} seeds for {name!r}: ask for at least 1")
         if self.profile != "tiny" or _calibrating():
             n = 1 if self.profile == "tiny" else seeds
-            values = np.array([[float(v) for v in measure(position)] for position in range(n)]).T
-            self.extended[name] = {"name": name, "values": values.tolist()}
+            rows = [np.atleast_1d(np.asarray(measure(position), dtype=float)) for position in range(n)]
+            if wrong := [row.shape for row in rows if row.shape != (len(arms),)]:
+                raise ValueError(
+                    f"what measures {name!r} gave shape {wrong[0]}: return one number for each of {len(arms)} arms"
+                )
+            values = dict(zip(arms, np.stack(rows).T, strict=True))
+            if self.profile == "tiny":
+                self.extended[name] = {"name": name, "values": {arm: row.tolist() for arm, row in values.items()}}
             return values, f"{n} seed{'s' * (n > 1)}"
         values = self.expected.extended(name)
-        if not values.size:
-            print(f"{name}: never calibrated; `labkit calibrate {self.name}` measures it")
-        return values, f"calibrated, {values.shape[1]} seeds"
+        if list(values) != list(arms):
+            why = "calibrated with other settings" if values else "never calibrated"
+            print(f"{name}: {why}; `labkit calibrate {self.name}` measures it")
+            return {}, "not calibrated"
+        return values, f"calibrated, {len(next(iter(values.values())))} seeds"
 
     def show(self, figure: Any, *, alt: str, dpi: int = 80) -> None:
         """Display a matplotlib figure, which is closed, or a GIF (bytes of `plots.animation`), with alternative text.

@@ -124,10 +124,10 @@ class Expected:
             ends.append((mean - half, mean + half))
         return ends
 
-    def extended(self, name: str) -> np.ndarray:
-        """Values (arms, seeds) that `Lab.calibrated` measured under `labkit calibrate`; (0, 0) where there are none."""
-        rows = self._part.get("bands", {}).get(self.profile, {}).get("extended", {}).get(name)
-        return np.zeros((0, 0)) if rows is None else np.array(rows, dtype=float)
+    def extended(self, name: str) -> dict[str, np.ndarray]:
+        """What `Lab.calibrated` measured under `labkit calibrate`, arm -> (seeds,); empty where there is nothing."""
+        rows = self._part.get("bands", {}).get(self.profile, {}).get("extended", {}).get(name, {})
+        return {arm: np.array(row, dtype=float) for arm, row in rows.items()}
 
     @property
     def calibration(self) -> dict[str, Any]:
@@ -143,12 +143,12 @@ def write_bands(
     bands: dict[str, dict[str, Any]],
     *,
     path: Path,
-    extended: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    extended: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
 ) -> None:
     """Put a lab's bands for one profile into expected.toml and leave everything else in it as it is, comments too.
 
     bands: record -> {"mean": [..], "sd": [..]}, one entry an arm, and {"step": s} if the band must be at least +-s wide.
-    extended: name -> values (arms, seeds) that only a calibration measures.
+    extended: name -> arm -> values (seeds,) that only a calibration measures.
     """
     import tomlkit
 
@@ -169,7 +169,7 @@ def write_bands(
     if extended:
         kept = tomlkit.table()
         for name, rows in extended.items():
-            kept[name] = [[float(f"{v:.4g}") for v in row] for row in rows]
+            kept[name] = {arm: [float(f"{v:.4g}") for v in row] for arm, row in rows.items()}
         table["extended"] = kept
     all_bands[profile] = table
     files.write_text(path, tomlkit.dumps(document))

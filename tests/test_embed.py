@@ -181,3 +181,18 @@ def test_separability_is_chance_for_random_labels_and_1_for_classes_far_apart(n_
 def test_labels_that_cannot_be_separated_are_refused(features, labels, folds, message):
     with pytest.raises(ValueError, match=message):
         separability(features, labels, folds=folds)
+
+
+@pytest.mark.slow
+def test_what_umap_compiles_is_kept_on_disk():
+    """A version of umap-learn that names these functions otherwise would cost each process twenty seconds, silently."""
+    from umap import layouts, umap_, utils
+
+    embed(np.random.default_rng(0).normal(size=(20, 3)), method="umap")
+    for module, name in (
+        (utils, "fast_knn_indices"),
+        (umap_, "smooth_knn_dist"),
+        (umap_, "compute_membership_strengths"),
+        (layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+    ):
+        assert type(getattr(module, name)._cache).__name__ == "FunctionCache", name

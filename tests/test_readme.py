@@ -23,8 +23,9 @@ def test_ci_runs_the_commands_of_the_readme():
 
 def test_every_environment_variable_in_the_code_stands_in_the_readmes_table():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "labkit").rglob("*.py"))
-    used = set(re.findall(r"[\"'](LABKIT_[A-Z_]+)[\"']", code)) - {"LABKIT_CHILD"}  # internal: marks what `labkit run` started
-    table = set(re.findall(r"^\| `(LABKIT_[A-Z]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M))
+    used = set(re.findall(r"[\"'](LABKIT_[A-Z_]+)[\"']", code))
+    used -= {"LABKIT_CHILD", "LABKIT_CALIBRATE"}  # internal: mark what `labkit run` and `labkit calibrate` started
+    table = set(re.findall(r"^\| `(LABKIT_[A-Z_]+)`", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M))
     assert used == table
 
 
@@ -34,6 +35,6 @@ def test_no_tracked_file_names_a_path_of_a_machine():
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
     for name in names:
-        if not name.endswith(".png"):
+        if not name.endswith((".png", ".safetensors")):
             text = (ROOT / name).read_text(encoding="utf-8")
             assert not re.search(r"(?<![\w.])/(home|root|Users|work)/\w", text), name

@@ -75,9 +75,11 @@ def glyphs(split: str, *, size: int = 32, n: int | None = None, classes: int = 1
     the same pictures.
 
     Raises:
-        ValueError: size is below 16, or there are fewer than 2 classes or fewer pictures than classes.
+        ValueError: the split is unknown, size is below 16, or there are fewer than 2 classes or pictures than classes.
     Source: the idea of pretraining without photos is Kataoka et al. 2020, arXiv:2101.08515.
     """
+    if split not in SIZES:
+        raise ValueError(f"glyphs: split {split!r} is unknown: use 'train' or 'test'")
     n = SIZES[split] if n is None else n
     if size < 16:
         raise ValueError(f"glyphs: size is {size}, but below 16 pixels the parts of a sign run together: use 16 or more")

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from labkit import smallconv
+from labkit import smallconv, zoo
 from labkit.arms import Arms
-from labkit.sets import Images, batches
+from labkit.features import extract
+from labkit.machine import local_seed
+from labkit.sets import Images, batches, load
 from labkit.train import Run
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
@@ -196,3 +198,31 @@ def test_small_convolutions_against_those_of_torch_in_a_stack(capsys):
             torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
 
     assert ratio(capsys, "stacked small convolutions", lambda: work(theirs), lambda: work(mine), repeats=5) >= 1.25
+
+
+def test_a_head_on_cached_features_against_forwarding_every_epoch(capsys):
+    """Ten epochs of the same batches, the one pass that makes the features included; the heads come out the same."""
+    backbone, images = zoo.load("tiny_resnet", device="cpu"), load("toybox", limit=1000)
+    body = nn.Sequential(*list(backbone.net.children())[:-1], nn.Flatten()).eval()
+    heads: dict[str, nn.Linear] = {}
+
+    def train(name: str, features: Tensor | None) -> None:
+        with local_seed(0):
+            head = heads[name] = nn.Linear(backbone.width, 10)
+        optimizer, rng = torch.optim.SGD(head.parameters(), lr=0.05, momentum=0.9), torch.Generator().manual_seed(0)
+        for _ in range(10):
+            for index in torch.randperm(len(images), generator=rng).split(50):
+                with torch.no_grad():
+                    z = body(backbone.prepare(images.pixels[index])) if features is None else features[index]
+                loss = nn.functional.cross_entropy(head(z), images.labels[index])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def cached() -> None:
+        found = extract(backbone.net, images, ["avgpool"], prepare=backbone.prepare, dim=backbone.width, cache=False)
+        train("cached", found["avgpool"])
+
+    fast = ratio(capsys, "ten epochs of a head, cached against forwarded", lambda: train("forwarded", None), cached, repeats=2)
+    assert torch.allclose(heads["cached"].weight, heads["forwarded"].weight, atol=1e-3)
+    assert fast >= 6
