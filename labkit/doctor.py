@@ -125,7 +125,7 @@ def network() -> Iterator[Finding]:
 
 
 def data() -> Iterator[Finding]:
-    """The workbook's folder, the folders of public data, and which sets are in them."""
+    """The workbook's folder, the folders of public data and which sets are in them, and the weights of tiny nets."""
     try:
         yield Finding("good", f"workbook at {files.home()}")
         folders = files.data_dirs()
@@ -138,9 +138,13 @@ def data() -> Iterator[Finding]:
             "good" if there else "note", f"data folder {folder}" + ("" if there else " is made at the first download")
         )
     try:
+        from labkit import twins
         from labkit.public import public_status
     except ImportError:
         return
+    for name, state, path in twins.status():
+        todo = "" if state == "here" else f": take it from the repository, or type labkit data --rebuild-weights {name}"
+        yield Finding("good" if state == "here" else "note", f"{name} is {state} ({path}){todo}")
     for name, state, path in public_status():
         todo = {
             "here": "",

@@ -121,6 +121,12 @@ def test_data_names_its_folders_and_a_wrong_one_is_broken(house, monkeypatch):
     assert [finding.level for finding in doctor.data()][-1] == "broken"
 
 
+def test_missing_weights_of_a_tiny_net_are_noted_with_what_to_do(house):
+    noted = [finding for finding in doctor.data() if finding.text.startswith("tiny_resnet is absent")]
+    assert len(noted) == 1 and noted[0].level == "note"
+    assert noted[0].text.endswith("or type labkit data --rebuild-weights tiny_resnet")
+
+
 def test_little_room_is_noted_with_what_to_do(house, monkeypatch):
     monkeypatch.setattr(doctor, "MEMORY", 2**60)
     monkeypatch.setattr(doctor, "DISK", 2**60)
