@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import RidgeClassifier
@@ -90,13 +87,17 @@ def test_half_of_the_backgrounds_are_places_and_half_textures():
     assert 0.4 < float(kept) < 0.6
 
 
+@pytest.mark.benchmark
 def test_glyphs_are_drawn_faster_than_3000_a_second_on_two_cores():
-    best = np.inf
-    for _ in range(4):
-        before = time.process_time()
-        glyphs("train", n=1280)
-        best = min(best, time.process_time() - before)
-    assert 1280 / best > 1500  # by one core's time; half of what was measured, as machines differ
+    import time
+
+    best = 99.0
+    for _ in range(2):
+        start = time.process_time()
+        glyphs("train")  # 100 pictures a sign, which are drawn together: fewer a sign take longer each
+        best = min(best, time.process_time() - start)
+    print(f"\n{12_800 / best:.0f} pictures a second")
+    assert 12_800 / best >= 1500  # by the time of one core
 
 
 @pytest.mark.parametrize(

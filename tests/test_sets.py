@@ -161,7 +161,7 @@ def test_upscaled_digits_are_the_same_digits():
     [
         (
             {"name": "digitz"},
-            r"dataset 'digitz' is unknown: use one of digits, digits_m, mnist, fashion_mnist, mnist_m, cifar10",
+            r"dataset 'digitz' is unknown: use one of digits, digits_m, .*toybox, .*mnist, fashion_mnist, .*cifar10",
         ),
         ({"name": "digits", "split": "valid"}, r"split 'valid' is unknown: use 'train' or 'test'"),
         ({"name": "digits", "limit": 0}, r"limit 0: digits \(train\) has 1400 images, ask for 1\.\.1400"),
