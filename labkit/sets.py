@@ -133,9 +133,10 @@ def _sets() -> dict[str, Callable[..., Images]]:
     from labkit.worlds.digits_m import digits_m
     from labkit.worlds.faces import faces
     from labkit.worlds.glyphs import glyphs
+    from labkit.worlds.scenes import scenes
     from labkit.worlds.toybox import toybox
 
-    embedded = (digits, digits_m, faces, glyphs, toybox)
+    embedded = (digits, digits_m, faces, glyphs, scenes, toybox)
     worlds: dict[str, Callable[..., Images]] = {world.__name__: world for world in embedded}
     return {**worlds, **{name: source.load for name, source in public.SETS.items()}}
 
