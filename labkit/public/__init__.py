@@ -10,6 +10,7 @@ from typing import NamedTuple
 from labkit.public import celeba as portraits
 from labkit.public import cifar, idx
 from labkit.public import mnist_m as blended
+from labkit.public import scene15 as places
 from labkit.public.archives import DamagedData
 from labkit.sets import Images
 
@@ -31,6 +32,7 @@ SETS = {
     "mnist_m": Source(blended.mnist_m, blended.fetch, blended.status),
     "cifar10": Source(cifar.cifar10, cifar.fetch, cifar.status),
     "celeba": Source(portraits.celeba, portraits.fetch, portraits.status),
+    "scene15": Source(places.scene15, places.fetch, places.status),
 }
 
 
