@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,15 +40,26 @@ class Twin:
 
 
 def _narrow_resnet(blocks: tuple[int, int, int, int]) -> nn.Module:
-    return _narrow_resnet_class()(blocks, GLYPH_CLASSES)
+    from labkit.narrow import NarrowResNet  # torchvision takes seconds to import
+
+    return NarrowResNet(blocks, GLYPH_CLASSES)
+
+
+def _narrow_vgg() -> nn.Module:
+    from labkit.narrow import NarrowVGG
+
+    return NarrowVGG(GLYPH_CLASSES)
 
 
 STAGES = ("layer1", "layer2", "layer3", "layer4", "avgpool")
+#: The pooling at the end of each block of VGG16, and the ReLUs of its classifier, relu6 and relu7
+POOLS = ("features.4", "features.9", "features.16", "features.23", "features.30", "classifier.1", "classifier.4")
 TWINS = {
     twin.name: twin
     for twin in (
         Twin("tiny_resnet", partial(_narrow_resnet, (2, 3, 4, 2)), STAGES, "fc", 32, MEAN, STD, GLYPH_CLASSES),
         Twin("tiny_resnet_small", partial(_narrow_resnet, (1, 1, 1, 1)), STAGES, "fc", 32, MEAN, STD, GLYPH_CLASSES),
+        Twin("tiny_vgg", _narrow_vgg, POOLS, "classifier.6", 32, MEAN, STD, GLYPH_CLASSES),
     )
 }
 
@@ -154,6 +165,21 @@ def weights_file(name: str) -> Path:
     return files.home() / "data" / "weights" / f"{name}.safetensors"
 
 
+def require_writable(name: str) -> None:
+    """See that the weights of a twin can be saved, before minutes go into making them; nothing is left behind.
+
+    Raises:
+        FileNotFoundError: the workbook's folder is not found, as `files.home` says.
+        OSError: their folder can't be written.
+    """
+    with suppress(_Unsaved), files.atomic_write(weights_file(name)):
+        raise _Unsaved
+
+
+class _Unsaved(Exception):
+    """Ends an atomic write before anything takes the place of the file."""
+
+
 def find(name: str) -> Twin:
     """The twin of this name.
 
@@ -201,47 +227,3 @@ def _digest(state: Mapping[str, Tensor]) -> str:
         total.update(f"{key} {state[key].dtype} {tuple(state[key].shape)}".encode())
         total.update(state[key].contiguous().numpy().tobytes())
     return total.hexdigest()
-
-
-@cache
-def _narrow_resnet_class() -> type[Any]:
-    """The class, made on first use: torchvision takes seconds to import."""
-    from torchvision.models.resnet import Bottleneck, ResNet
-
-    class NarrowResNet(ResNet):
-        """torchvision's ResNet with an eighth of the channels, for images of 32 pixels a side.
-
-        (B, 3, 32, 32) -> (B, n_classes). Modules, their names and forward are torchvision's; the first convolution is
-        3x3 with stride 2, and there is no pooling after it. Stages give 32, 64, 128 and 256 channels at 16, 8, 4 and 2
-        pixels a side.
-
-        Source: He et al. 2016, arXiv:1512.03385; stride in the 3x3 convolution as in torchvision.
-        """
-
-        def __init__(self, blocks: tuple[int, int, int, int], n_classes: int) -> None:
-            nn.Module.__init__(self)  # ResNet's own would first build and fill the wide layers
-            self._norm_layer = nn.BatchNorm2d
-            self.inplanes, self.dilation, self.groups, self.base_width = 16, 1, 1, 64
-            self.conv1 = nn.Conv2d(3, 16, kernel_size=3, stride=2, padding=1, bias=False)
-            self.bn1 = nn.BatchNorm2d(16)
-            self.relu = nn.ReLU(inplace=True)
-            self.maxpool = nn.Identity()
-            self.layer1 = self._make_layer(Bottleneck, 8, blocks[0])
-            self.layer2 = self._make_layer(Bottleneck, 16, blocks[1], stride=2)
-            self.layer3 = self._make_layer(Bottleneck, 32, blocks[2], stride=2)
-            self.layer4 = self._make_layer(Bottleneck, 64, blocks[3], stride=2)
-            self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-            self.fc = nn.Linear(64 * Bottleneck.expansion, n_classes)
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    NarrowResNet.__qualname__ = "NarrowResNet"  # so that a net can be pickled: see __getattr__
-    return NarrowResNet
-
-
-def __getattr__(name: str) -> Any:
-    """Give `twins.NarrowResNet` without importing torchvision before it is asked for."""
-    if name == "NarrowResNet":
-        return _narrow_resnet_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

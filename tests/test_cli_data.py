@@ -42,7 +42,8 @@ def workbook(tmp_path, monkeypatch):
     monkeypatch.delenv("LABKIT_DATA", raising=False)
     monkeypatch.setattr("labkit.worlds.glyphs.glyphs", world)
     monkeypatch.setattr(machine, "settle", lambda *arguments, **options: None)  # it is for a whole process
-    monkeypatch.setattr(pretrain, "RESNET", replace(pretrain.RESNET, epochs=1, images=128))  # two steps
+    for recipe in ("RESNET", "VGG"):  # two steps each
+        monkeypatch.setattr(pretrain, recipe, replace(getattr(pretrain, recipe), epochs=1, images=128))
     return tmp_path
 
 
@@ -70,8 +71,29 @@ def test_without_a_name_all_are_remade(workbook):
     result = data("--rebuild-weights")
     assert result.exit_code == 0, result.stderr
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == list(twins.TWINS)
-    assert result.stdout.count("(before: no weights)") == 2
-    assert [state for _, state, _ in twins.status()] == ["here", "here"]
+    assert result.stdout.count("(before: no weights)") == len(twins.TWINS)
+    assert {state for _, state, _ in twins.status()} == {"here"}
+
+
+def test_nothing_is_trained_where_nothing_can_be_saved(workbook, monkeypatch):
+    trained = []
+    monkeypatch.setitem(pretrain.RECIPES, SMALL, lambda label: trained.append(label))
+    (workbook / "data").write_text("a file where the folder belongs")
+    result = data("--rebuild-weights", SMALL)
+    assert result.exit_code == 1 and f"the weights of {SMALL} are as they were" in result.stderr and not trained
+
+
+def test_the_tiny_vgg_is_trained_with_batch_norm_and_kept_without(workbook, monkeypatch):
+    monkeypatch.setattr(pretrain, "VGG", replace(pretrain.VGG, epochs=2, images=128))
+    kept, fold = [], pretrain.folded
+    monkeypatch.setattr(pretrain, "folded", lambda net: kept.append(net) or fold(net))
+    net, accuracies = pretrain.RECIPES["tiny_vgg"]("training")
+    (normalised,) = kept
+    assert int(normalised.features[1].num_batches_tracked) == 4 and not normalised.training and not net.training
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(net(x), normalised(x), rtol=0.05, atol=0.05 * float(normalised(x).abs().max()))  # float16
+    assert set(accuracies) == {"glyphs test"}
 
 
 def test_the_accuracy_stated_is_that_of_the_net_as_loaded(workbook, monkeypatch):

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torchvision.models import VGG, vgg16, vgg16_bn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from labkit import files, pretrain, twins
 from labkit.machine import local_seed
+from labkit.narrow import NarrowResNet, NarrowVGG
 from labkit.worlds.glyphs import glyphs
 from labkit.zoo import Preparation
 
@@ -101,9 +103,48 @@ def test_a_net_can_be_pickled_and_copied():
     net = trained("tiny_resnet_small").eval()
     x = torch.rand(2, 3, 32, 32)
     for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
-        assert type(again) is twins.NarrowResNet and torch.equal(again(x), net(x))
-    with pytest.raises(AttributeError, match="no attribute 'NoSuchNet'"):
-        twins.NoSuchNet  # noqa: B018
+        assert type(again) is NarrowResNet and torch.equal(again(x), net(x))
+
+
+def test_the_tiny_vgg_has_the_modules_of_torchvisions_vgg16_and_its_forward():
+    net = twins.build("tiny_vgg")
+    with torch.device("meta"):
+        big, big_bn = vgg16(), vgg16_bn()
+        normalised = NarrowVGG(10, batch_norm=True)
+    for mine, theirs in ((net, big), (normalised, big_bn)):
+        assert [(key, type(m)) for key, m in mine.named_modules()][1:] == [(key, type(m)) for key, m in theirs.named_modules()][
+            1:
+        ]
+        assert list(mine.state_dict()) == list(theirs.state_dict())
+        assert isinstance(mine, VGG) and type(mine).forward is VGG.forward
+    widths = [[m.out_channels for m in n.features if isinstance(m, torch.nn.Conv2d)] for n in (net, big)]
+    assert [16 * narrow for narrow in widths[0]] == [3 * wide for wide in widths[1]]
+    assert [m.p for m in net.classifier if isinstance(m, torch.nn.Dropout)] == [0.5, 0.5]
+
+
+def test_the_layers_of_the_tiny_vgg_have_the_stated_channels_and_sizes():
+    twin, shapes = twins.TWINS["tiny_vgg"], {}
+    net = twins.build("tiny_vgg").eval()
+    for layer in twin.layers:
+        net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
+    assert net(torch.rand(2, 3, 32, 32)).shape == (2, twins.GLYPH_CLASSES)
+    pools = [(12, 16, 16), (24, 8, 8), (48, 4, 4), (96, 2, 2), (96, 1, 1)]
+    assert list(shapes.values()) == [*pools, (384,), (384,)]
+    assert net.get_submodule(twin.head).in_features == 384
+
+
+def test_folding_batch_norm_into_the_convolutions_changes_nothing_but_the_modules():
+    with local_seed(0):
+        net = NarrowVGG(10, batch_norm=True)
+        net(torch.randn(32, 3, 32, 32))  # running statistics of some data
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.data.uniform_(0.5, 2)
+                module.bias.data.uniform_(-1, 1)
+    net, plain, x = net.eval(), NarrowVGG(10).eval(), torch.randn(8, 3, 32, 32)
+    plain.load_state_dict(pretrain.folded(net))
+    assert torch.allclose(plain(x), net(x), rtol=1e-3, atol=1e-4 * float(net(x).detach().abs().max()))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in plain.modules())
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -175,6 +216,7 @@ def test_a_damaged_file_is_refused_with_what_to_type(workbook, spoil):
         assert dict((name, state) for name, state, _ in twins.status()) == {
             "tiny_resnet": "damaged",
             "tiny_resnet_small": "absent",
+            "tiny_vgg": "absent",
         }
 
 
@@ -203,6 +245,18 @@ def test_what_must_not_be_saved_leaves_the_old_file_whole(workbook):
         with pytest.raises(ValueError, match=r"bn1.running_var is not finite in float16"):
             twins.save("tiny_resnet_small", net, ABOUT)
     assert path.read_bytes() == whole and [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_whether_weights_can_be_saved_is_known_before_they_are_made(workbook, monkeypatch):
+    twins.require_writable("tiny_vgg")
+    assert list((workbook / "data" / "weights").iterdir()) == []
+    path = twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+    whole = path.read_bytes()
+    twins.require_writable("tiny_resnet_small")
+    assert path.read_bytes() == whole and list(path.parent.iterdir()) == [path]
+    monkeypatch.setenv("LABKIT_HOME", str(workbook / "data"))
+    with pytest.raises(FileNotFoundError, match="LABKIT_HOME"):
+        twins.require_writable("tiny_vgg")
 
 
 def test_a_crash_while_writing_leaves_the_old_file_whole(workbook, monkeypatch):

@@ -32,7 +32,14 @@ PUBLISHED = {  # number of parameters, as torchvision's documentation gives it
     "mobilenet_v2": 3_504_872,
 }
 WIDTHS = {"resnet18": 512, "resnet50": 2048, "resnet152": 2048, "vgg16": 4096, "vgg19": 4096, "alexnet": 4096}
-WIDTHS |= {"inception_v3": 2048, "squeezenet1_1": 512, "mobilenet_v2": 1280, "tiny_resnet": 256, "tiny_resnet_small": 256}
+WIDTHS |= {
+    "inception_v3": 2048,
+    "squeezenet1_1": 512,
+    "mobilenet_v2": 1280,
+    "tiny_resnet": 256,
+    "tiny_resnet_small": 256,
+    "tiny_vgg": 384,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +85,9 @@ def images(n: int = 4, size: int = 64) -> torch.Tensor:
 
 def test_known_names():
     assert set(zoo.known()) == set(PUBLISHED) | set(twins.TWINS)
-    with pytest.raises(ValueError, match="backbone 'resnet9' is unknown: use one of tiny_resnet, tiny_resnet_small, resnet18"):
+    with pytest.raises(
+        ValueError, match="backbone 'resnet9' is unknown: use one of tiny_resnet, tiny_resnet_small, tiny_vgg, resnet18"
+    ):
         zoo.load("resnet9")
     with pytest.raises(ValueError, match="classes is 0"):
         zoo.load("resnet18", classes=0)

@@ -1,0 +1,70 @@
+"""Narrow versions of torchvision's nets, for images of 32 pixels a side: the same blocks under the same names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.models.vgg import VGG, cfgs, make_layers
+
+
+class NarrowResNet(ResNet):
+    """torchvision's ResNet with an eighth of the channels, for images of 32 pixels a side.
+
+    (B, 3, 32, 32) -> (B, n_classes). Modules, their names and forward are torchvision's; the first convolution is
+    3x3 with stride 2, and there is no pooling after it. Stages give 32, 64, 128 and 256 channels at 16, 8, 4 and 2
+    pixels a side.
+
+    Source: He et al. 2016, arXiv:1512.03385; stride in the 3x3 convolution as in torchvision.
+    """
+
+    def __init__(self, blocks: tuple[int, int, int, int], n_classes: int) -> None:
+        nn.Module.__init__(self)  # ResNet's own would first build and fill the wide layers
+        self._norm_layer = nn.BatchNorm2d
+        self.inplanes, self.dilation, self.groups, self.base_width = 16, 1, 1, 64
+        self.conv1 = nn.Conv2d(3, 16, kernel_size=3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity()
+        self.layer1 = self._make_layer(Bottleneck, 8, blocks[0])
+        self.layer2 = self._make_layer(Bottleneck, 16, blocks[1], stride=2)
+        self.layer3 = self._make_layer(Bottleneck, 32, blocks[2], stride=2)
+        self.layer4 = self._make_layer(Bottleneck, 64, blocks[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(64 * Bottleneck.expansion, n_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class NarrowVGG(VGG):
+    """torchvision's VGG16 with 3/16 of the channels, for images of 32 pixels a side.
+
+    (B, 3, 32, 32) -> (B, n_classes). Modules, their numbers and forward are torchvision's `vgg16`, or `vgg16_bn` with
+    `batch_norm`. Blocks give 12, 24, 48, 96 and 96 channels at 32, 16, 8, 4 and 2 pixels a side, the last pooling leaves
+    one position (VGG16's: 7 x 7), and the two hidden layers of the classifier have 384 units (4096). Weights start as
+    He et al. propose, all biases at 0.
+
+    Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; He et al. 2015, arXiv:1502.01852.
+    """
+
+    def __init__(self, n_classes: int, *, batch_norm: bool = False, hidden: int = 384, dropout: float = 0.5) -> None:
+        nn.Module.__init__(self)  # VGG's own would first build a layer of 100 million weights
+        shape: list[Any] = [entry if entry == "M" else 3 * int(entry) // 16 for entry in cfgs["D"]]
+        self.features = make_layers(shape, batch_norm=batch_norm)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.classifier = nn.Sequential(
+            nn.Linear(shape[-2], hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, n_classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
