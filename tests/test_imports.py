@@ -23,9 +23,9 @@ MODULES = {
 #: From the ground up; a module imports from lower rows, or from its own part of the package. A new module needs a place.
 ROWS = (
     ("files", "machine"),
-    ("sets", "arms", "ledger", "checkpoint", "history", "check.frame"),
+    ("sets", "arms", "narrow", "ledger", "checkpoint", "history", "check.frame", "check.nets"),
     ("public", "worlds", "twins", "samples", "plots", "embed", "smallconv"),
-    ("train", "report", "check", "probes", "features", "zoo"),
+    ("train", "report", "check", "probes", "features", "duplicates", "zoo"),
     ("lab", "pretrain"),
     ("book",),
     ("calibrate",),

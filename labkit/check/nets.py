@@ -1,4 +1,4 @@
-"""What the checks of lab 01 need of a net: known weights, what must stay as it was, and errors with their cause."""
+"""What checks need of a net: known weights, what must stay as it was, and errors with their cause."""
 
 from __future__ import annotations
 

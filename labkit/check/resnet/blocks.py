@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from labkit.check.frame import Case, Mistake, compare, draw, run_cases, takes
-from labkit.check.resnet.nets import call, hooks, modes, moved, settle, some, state, undisturbed
+from labkit.check.nets import call, hooks, modes, moved, settle, some, state, undisturbed
 
 
 class _Nothing(nn.Module):

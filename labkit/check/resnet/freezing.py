@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from labkit.check.frame import Case, Mistake, draw, run_cases, takes
-from labkit.check.resnet.nets import call, modes, moved, settle, some, state, undisturbed
+from labkit.check.nets import call, modes, moved, settle, some, state, undisturbed
 
 _STATISTICS = (
     "requires_grad stops gradients only: in training mode batch norm takes new running statistics in every forward pass. "

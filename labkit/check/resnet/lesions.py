@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from labkit.check.frame import F64, Case, Mistake, compare, run_cases, takes, unchanged
-from labkit.check.resnet.nets import call
+from labkit.check.nets import call
 
 _ROUND = 1e-6  # shares may come in float32
 _N = 20

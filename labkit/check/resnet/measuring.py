@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.check.frame import Case, Mistake, compare, draw, run_cases, takes
-from labkit.check.resnet.nets import Broken, Log, call, modes, moved, settle, some, state, undisturbed
+from labkit.check.nets import Broken, Log, call, modes, moved, settle, some, state, undisturbed
 
 _ONCE = "batches may be readable only once, and may have no length or dataset: count images as they come, in one loop"
 _CLASS = "the class is the largest logit of each image, in dimension 1: logits are (B, classes)"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from labkit.check.frame import Case, Mistake, compare, draw, run_cases, takes
-from labkit.check.resnet.nets import Broken, Log, call, hooks, modes, settle, some, undisturbed
+from labkit.check.nets import Broken, Log, call, hooks, modes, settle, some, undisturbed
 
 _BIND = (
     "all hooks use the last name: a closure looks its name up when it runs, after the loop has ended. Bind it by a default "
