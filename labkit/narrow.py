@@ -39,19 +39,20 @@ class NarrowResNet(ResNet):
 
 
 class NarrowVGG(VGG):
-    """torchvision's VGG16 with 3/16 of the channels, for images of 32 pixels a side.
+    """torchvision's VGG16 with a quarter of the channels, for images of 32 pixels a side.
 
     (B, 3, 32, 32) -> (B, n_classes). Modules, their numbers and forward are torchvision's `vgg16`, or `vgg16_bn` with
-    `batch_norm`. Blocks give 12, 24, 48, 96 and 96 channels at 32, 16, 8, 4 and 2 pixels a side, the last pooling leaves
-    one position (VGG16's: 7 x 7), and the two hidden layers of the classifier have 384 units (4096). Weights start as
+    `batch_norm`. Blocks give 16, 32, 64, 128 and 128 channels at 32, 16, 8, 4 and 2 pixels a side, the last pooling leaves
+    one position (VGG16's: 7 x 7), the two hidden layers of the classifier have 384 units (4096), and dropout is weak (VGG16's:
+    0.5), since few units are there to be dropped. Weights start as
     He et al. propose, all biases at 0.
 
     Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; He et al. 2015, arXiv:1502.01852.
     """
 
-    def __init__(self, n_classes: int, *, batch_norm: bool = False, hidden: int = 384, dropout: float = 0.5) -> None:
+    def __init__(self, n_classes: int, *, batch_norm: bool = False, hidden: int = 384, dropout: float = 0.1) -> None:
         nn.Module.__init__(self)  # VGG's own would first build a layer of 100 million weights
-        shape: list[Any] = [entry if entry == "M" else 3 * int(entry) // 16 for entry in cfgs["D"]]
+        shape: list[Any] = [entry if entry == "M" else int(entry) // 4 for entry in cfgs["D"]]
         self.features = make_layers(shape, batch_norm=batch_norm)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.classifier = nn.Sequential(

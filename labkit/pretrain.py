@@ -42,7 +42,7 @@ class Recipe:
 
 
 RESNET = Recipe(epochs=18, images=25_600)
-VGG = Recipe(epochs=12, images=25_600, lr=0.05)
+VGG = Recipe(epochs=14, images=25_600, lr=0.02)
 
 
 def resnet(label: str, *, name: str) -> Trained:

@@ -118,8 +118,8 @@ def test_the_tiny_vgg_has_the_modules_of_torchvisions_vgg16_and_its_forward():
         assert list(mine.state_dict()) == list(theirs.state_dict())
         assert isinstance(mine, VGG) and type(mine).forward is VGG.forward
     widths = [[m.out_channels for m in n.features if isinstance(m, torch.nn.Conv2d)] for n in (net, big)]
-    assert [16 * narrow for narrow in widths[0]] == [3 * wide for wide in widths[1]]
-    assert [m.p for m in net.classifier if isinstance(m, torch.nn.Dropout)] == [0.5, 0.5]
+    assert [4 * narrow for narrow in widths[0]] == widths[1]
+    assert [m.p for m in net.classifier if isinstance(m, torch.nn.Dropout)] == [0.1, 0.1]
 
 
 def test_the_layers_of_the_tiny_vgg_have_the_stated_channels_and_sizes():
@@ -128,7 +128,7 @@ def test_the_layers_of_the_tiny_vgg_have_the_stated_channels_and_sizes():
     for layer in twin.layers:
         net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
     assert net(torch.rand(2, 3, 32, 32)).shape == (2, twins.GLYPH_CLASSES)
-    pools = [(12, 16, 16), (24, 8, 8), (48, 4, 4), (96, 2, 2), (96, 1, 1)]
+    pools = [(16, 16, 16), (32, 8, 8), (64, 4, 4), (128, 2, 2), (128, 1, 1)]
     assert list(shapes.values()) == [*pools, (384,), (384,)]
     assert net.get_submodule(twin.head).in_features == 384
 

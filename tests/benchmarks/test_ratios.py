@@ -226,3 +226,25 @@ def test_a_head_on_cached_features_against_forwarding_every_epoch(capsys):
     fast = ratio(capsys, "ten epochs of a head, cached against forwarded", lambda: train("forwarded", None), cached, repeats=2)
     assert torch.allclose(heads["cached"].weight, heads["forwarded"].weight, atol=1e-3)
     assert fast >= 6
+
+
+def test_all_cuts_of_a_vgg_in_one_pass_against_a_pass_each(capsys):
+    """Each pass of the plain way stops at its cut; what comes out is the same."""
+    backbone, images = zoo.load("tiny_vgg", device="cpu"), load("toybox", limit=400)
+    net: Any = backbone.net
+    chain = nn.Sequential(*net.features, net.avgpool, nn.Flatten(), *net.classifier)
+    relus = [i for i, module in enumerate(chain) if isinstance(module, nn.ReLU | nn.MaxPool2d)]
+    names = [f"features.{i}" if i < len(net.features) else f"classifier.{i - len(net.features) - 2}" for i in relus]
+    found: dict[str, dict[str, Tensor]] = {"each": {}, "one": {}}
+    options: dict[str, Any] = {"prepare": backbone.prepare, "cache": False}
+
+    def each() -> None:
+        for i, name in zip(relus, names, strict=True):
+            found["each"][name] = extract(chain[: i + 1], images, [str(i)], **options)[str(i)]
+
+    def one() -> None:
+        found["one"] = extract(net, images, names, **options)
+
+    fast = ratio(capsys, f"{len(names)} cuts of a VGG, a pass each against one pass", each, one, repeats=3)
+    assert all(torch.allclose(found["one"][name], found["each"][name], atol=1e-4) for name in names)
+    assert fast >= 4
