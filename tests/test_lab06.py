@@ -26,7 +26,7 @@ def tiny():
     lab = shortened(LAB, "tiny", **SMALL)
     lab.seeds = lambda n: [0, 1][:n]
     names = ("s2-wrong", "s2-settings", "s2-tune", "s2-cifar", "s2-maps", "one-pass", "s3-pass", "s3-folds", "s3-graft")
-    return namespace(LAB, *GROUND, *names, "choose-then-test", "s3-fit", "s3-choose", "s5-rank", "s8-texture", lab=lab)
+    return namespace(LAB, *GROUND, *names, "choose-then-test", "s3-fit", "s3-choose", "s3-flattery", "s5-rank", "s8-texture", lab=lab)
 
 
 def test_scores_on_folds_are_those_of_scikit_learn(tiny):
