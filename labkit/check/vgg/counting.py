@@ -70,7 +70,7 @@ def count_parameters(function: Callable[..., Any]) -> None:
             cause = (
                 "the function has no return statement" if out is None else
                 "this may be the sum: give one number a layer" if getattr(out, "ndim", 0) == 0 and not hasattr(out, "__next__")
-                else "return a list")  # fmt: skip
+                else "return a list: .tolist() makes one" if hasattr(out, "tolist") else "return a list")  # fmt: skip
             raise Mistake("a list with one int for each layer", type(out).__name__, cause)
         return out
 
