@@ -201,11 +201,12 @@ class Lab:
                 self.extended[name] = {"name": name, "values": {arm: row.tolist() for arm, row in values.items()}}
             return values, f"{n} seed{'s' * (n > 1)}"
         values = self.expected.extended(name)
-        if list(values) != list(arms):
+        if set(values) != set(arms):  # the file keeps them in an order of its own
             why = "calibrated with other settings" if values else "never calibrated"
             print(f"{name}: {why}; `labkit calibrate {self.name}` measures it")
             return {}, "not calibrated"
-        return values, f"calibrated, {len(next(iter(values.values())))} seeds"
+        values = {arm: values[arm] for arm in arms}
+        return values, f"calibrated, {len(values[arms[0]])} seeds"
 
     def show(self, figure: Any, *, alt: str, dpi: int = 80) -> None:
         """Display a matplotlib figure, which is closed, or a GIF (bytes of `plots.animation`), with alternative text.

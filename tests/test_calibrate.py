@@ -125,6 +125,8 @@ def test_under_labkit_calibrate_a_lab_measures_what_every_other_run_reads(notebo
     values, origin = lab.calibrated("more", pytest.fail, arms=arms, seeds=3)
     assert {arm: row.tolist() for arm, row in values.items()} == kept["more"] and origin == "calibrated, 2 seeds"
     assert lab.expected.calibration == {"runs": 10} and lab.results()["extended"] == []
+    other_way_round = lab.calibrated("more", pytest.fail, arms=arms[::-1], seeds=3)[0]
+    assert list(values) == arms and list(other_way_round) == arms[::-1] and other_way_round["few"].tolist() == [4, 5]
 
     capsys.readouterr()
     assert lab.calibrated("more", pytest.fail, arms=["few"], seeds=3) == ({}, "not calibrated")
