@@ -88,6 +88,35 @@ def call(function: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> 
         raise
 
 
+def gradients_as_before(net: nn.Module, enabled: list[bool]) -> None:
+    """See that a function left gradients on, noted in `enabled` once after its call, and no parameter frozen.
+
+    Raises:
+        Mistake: it switched gradients off and left them so, or froze the net.
+    """
+    if enabled != [True]:
+        cause = "a set_grad_enabled(False) that nobody takes back: use a `with` block"
+        raise Mistake("gradients on again after the function", "gradients off", cause)
+    if not all(parameter.requires_grad for parameter in net.parameters()):
+        cause = "the net is to stay as it was: torch.no_grad() rather than requires_grad_(False)"
+        raise Mistake("requires_grad as it was", "parameters that are frozen now", cause)
+
+
+def no_hook_after_an_error(net: nn.Module, run: Callable[[], Any], cause: str) -> None:
+    """Run what makes a net raise `Broken`, and see that the error arrives and that no hook is left on the net.
+
+    Raises:
+        Mistake: a hook is left, for which `cause` is given, or the error was swallowed.
+    """
+    try:
+        run()
+    except Broken:
+        if hooks(net):
+            raise Mistake("no hook left on the net", f"{hooks(net)} left", cause) from None
+    else:
+        raise Mistake("the net's error to arrive at the caller", "a result", "an `except:` swallowed it: use `finally:`")
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Let a check be the same each time, and leave the notebook's random numbers as they were."""

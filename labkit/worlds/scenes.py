@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -16,6 +15,7 @@ from labkit.worlds import scenes_rooms as rooms
 from labkit.worlds import scenes_town as town
 from labkit.worlds import scenes_work as work
 from labkit.worlds.canvas import Canvas
+from labkit.worlds.labels import drawn_labels, drawn_together
 from labkit.worlds.scenes_brush import DRAWS, GRIDS, Draw, Pen, person, tree
 from labkit.worlds.scenes_rooms import lamp
 
@@ -82,18 +82,13 @@ def render(n: int, *, seed: int, size: int = 32, labels: Tensor | None = None) -
     if size < SMALLEST:
         raise ValueError(f"scenes: size is {size}, but below {SMALLEST} pixels a window is a dot: use 24 or more, such as 32")
     rng = torch.Generator().manual_seed(seed)
-    if labels is None:
-        labels = (torch.arange(n) % len(CLASSES))[torch.randperm(n, generator=rng)]
-    elif labels.dtype != torch.int64 or labels.shape != (n,):
-        raise ValueError(f"scenes: labels are {labels.dtype} {tuple(labels.shape)}, expected torch.int64 ({n},)")
-    elif not 0 <= int(labels.min()) <= int(labels.max()) < len(CLASSES):
-        raise ValueError(f"scenes: labels run from {int(labels.min())} to {int(labels.max())}, expected numbers in 0..14")
+    labels = drawn_labels("scenes", n, labels, len(CLASSES), rng)
     sheet = _sheet(n, rng)
     grey = torch.empty(n, size, size)
-    for code, rows in _groups(labels * LAYOUTS + sheet["layout"]):
+    for code, rows in drawn_together(labels * LAYOUTS + sheet["layout"], at_most=BATCH):
         _paint(SCENES[CLASSES[code // LAYOUTS]][code % LAYOUTS], grey, rows, sheet, sheet["scene"])
     inside = torch.tensor([name in INDOORS for name in CLASSES])[labels]
-    for code, rows in _groups(2 * sheet["before"] + inside):
+    for code, rows in drawn_together(2 * sheet["before"] + inside, at_most=BATCH):
         if code // 2 < len(BEFORE):
             _paint(BEFORE[code // 2][code % 2], grey, rows, sheet, sheet["other"])
     pixels = torch.empty(n, size, size, dtype=torch.uint8)
@@ -107,13 +102,6 @@ def render(n: int, *, seed: int, size: int = 32, labels: Tensor | None = None) -
         split=f"seed {seed}",
         provenance="drawn by labkit.worlds.scenes from a fixed seed",
     )
-
-
-def _groups(codes: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Numbers of pictures that are drawn alike, with their code, at most BATCH at a time."""
-    for code in codes.unique().tolist():
-        for rows in (codes == code).nonzero().squeeze(1).split(BATCH):
-            yield code, rows
 
 
 def _sheet(n: int, rng: torch.Generator) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,7 @@ from labkit.sets import Images
 from labkit.worlds import toybox_animals as animals
 from labkit.worlds import toybox_vehicles as vehicles
 from labkit.worlds.canvas import Canvas
+from labkit.worlds.labels import drawn_labels, drawn_together
 from labkit.worlds.toybox_brush import Subject
 from labkit.worlds.toybox_places import PLACES, WHERE, background
 
@@ -117,19 +118,14 @@ def render(n: int, *, seed: int, size: int = 32, labels: Tensor | None = None, c
     if not 0 <= context <= 1:
         raise ValueError(f"toybox: context is {context}, expected a probability: use 0 (any place) to 1 (always a usual one)")
     rng = torch.Generator().manual_seed(seed)
-    if labels is None:
-        labels = (torch.arange(n) % len(CLASSES))[torch.randperm(n, generator=rng)]
-    elif labels.dtype != torch.int64 or labels.shape != (n,):
-        raise ValueError(f"toybox: labels are {labels.dtype} {tuple(labels.shape)}, expected torch.int64 ({n},)")
-    elif not 0 <= int(labels.min()) <= int(labels.max()) < len(CLASSES):
-        raise ValueError(f"toybox: labels run from {int(labels.min())} to {int(labels.max())}, expected numbers in 0..9")
+    labels = drawn_labels("toybox", n, labels, len(CLASSES), rng)
     sheet = _sheet(labels, context, rng)
     pixels = torch.empty(n, 3, size, size, dtype=torch.uint8)
     masks = torch.empty(n, size, size, dtype=torch.bool)
-    for place, rows in _groups(sheet["background"]):
+    for place, rows in drawn_together(sheet["background"], at_most=BATCH):
         scene, texture, tilt = (sheet[key][rows] for key in ("scene", "texture", "camera"))
         _put(pixels, rows, background(BACKGROUNDS[place], scene, texture, tilt, size))
-    for code, rows in _groups(labels * KINDS + sheet["kind"]):
+    for code, rows in drawn_together(labels * KINDS + sheet["kind"], at_most=BATCH):
         draw = OBJECTS[CLASSES[code // KINDS]][code % KINDS]
         part = {key: value[rows] for key, value in sheet.items()}
         picture, mask = _object(draw, pixels.index_select(0, rows), part)
@@ -169,13 +165,6 @@ def _grain(pixels: Tensor, rng: torch.Generator) -> None:
 def _put(whole: Tensor, rows: Tensor, part: Tensor) -> None:
     """Set rows of a tensor: twenty times faster than indexing in torch, which moves bytes one by one."""
     whole.numpy()[rows.numpy()] = part.numpy()
-
-
-def _groups(codes: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Numbers of pictures that are drawn alike, with their code, at most BATCH at a time."""
-    for code in codes.unique().tolist():
-        for rows in (codes == code).nonzero().squeeze(1).split(BATCH):
-            yield code, rows
 
 
 def _pick(rows: Tensor, options: Sequence[Sequence[int]], share: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.check.frame import Case, Mistake, compare, draw, run_cases, takes
-from labkit.check.nets import Broken, Log, call, modes, moved, settle, some, state, undisturbed
+from labkit.check.nets import Broken, Log, call, gradients_as_before, modes, moved, settle, some, state, undisturbed
 
 _ONCE = "batches may be readable only once, and may have no length or dataset: count images as they come, in one loop"
 _CLASS = "the class is the largest logit of each image, in dimension 1: logits are (B, classes)"
@@ -115,12 +115,7 @@ def accuracy(function: Callable[..., Any]) -> None:
         if any(net.graphs):
             raise Mistake("a forward pass without a graph", "one with a graph",
                           "evaluation mode does not stop gradients: put the loop under torch.no_grad()")  # fmt: skip
-        if after != [True]:
-            raise Mistake("gradients on again after the function", "gradients off",
-                          "a set_grad_enabled(False) that nobody takes back: use a `with` block")  # fmt: skip
-        if not all(parameter.requires_grad for parameter in net.parameters()):
-            raise Mistake("requires_grad as it was", "parameters that are frozen now",
-                          "the net is to stay as it was: torch.no_grad() rather than requires_grad_(False)")  # fmt: skip
+        gradients_as_before(net, after)
 
     def same_modes(net: nn.Module, before: dict[str, bool], cause: str = "") -> None:
         after = modes(net)

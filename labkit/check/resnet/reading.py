@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from labkit.check.frame import Case, Mistake, compare, draw, run_cases, takes
-from labkit.check.nets import Broken, Log, call, hooks, modes, settle, some, undisturbed
+from labkit.check.nets import Broken, Log, call, hooks, modes, no_hook_after_an_error, settle, some, undisturbed
 
 _BIND = (
     "all hooks use the last name: a closure looks its name up when it runs, after the loop has ended. Bind it by a default "
@@ -207,13 +207,7 @@ def hooked_means(function: Callable[..., Any]) -> None:
     def after_an_error(f: Callable[..., Any]) -> None:
         net = build()
         net.breaks_at = 1
-        try:
-            apply(f, net, several, photos())
-        except Broken:
-            if hooks(net):
-                raise Mistake("no hook left on the net", f"{hooks(net)} left", _FINALLY) from None
-        else:
-            raise Mistake("the net's error to arrive at the caller", "a result", "an `except:` swallowed it: use `finally:`")
+        no_hook_after_an_error(net, lambda: apply(f, net, several, photos()), _FINALLY)
 
     with undisturbed():
         run_cases(

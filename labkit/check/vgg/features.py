@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.check.frame import Case, Mistake, compare, run_cases, takes
-from labkit.check.nets import Broken, call, hooks, modes, moved, some, state, undisturbed
+from labkit.check.nets import Broken, call, gradients_as_before, hooks, modes, moved, some, state, undisturbed
 from labkit.check.vgg.small import Vgg
 
 _MEAN, _STD = (0.6, 0.45, 0.3), (0.2, 0.35, 0.5)
@@ -143,12 +143,7 @@ def relu7(function: Callable[..., Any]) -> None:
         if any(note.graph for note in net.seen) or (isinstance(out, Tensor) and out.requires_grad):
             raise Mistake("features without a graph", "features, or a pass, with one",
                           "evaluation mode and detach() do not stop a pass from building it: no_grad() does")  # fmt: skip
-        if after != [True]:
-            raise Mistake("gradients on again after the function", "gradients off",
-                          "a set_grad_enabled(False) that nobody takes back: use a `with` block")  # fmt: skip
-        if not all(parameter.requires_grad for parameter in net.parameters()):
-            raise Mistake("requires_grad as it was", "parameters that are frozen now",
-                          "the net is to stay as it was: torch.no_grad() rather than requires_grad_(False)")  # fmt: skip
+        gradients_as_before(net, after)
 
     def same(net: nn.Module, before: dict[str, bool], cause: str = "") -> None:
         after = modes(net)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from labkit.check.frame import Case, Mistake, compare, run_cases, takes
-from labkit.check.nets import Broken, call, hooks, modes, moved, some, state, undisturbed
+from labkit.check.nets import call, hooks, modes, moved, no_hook_after_an_error, some, state, undisturbed
 from labkit.check.vgg.small import chain, photos
 
 _MAPS, _VECTORS = ("features.1", "features.6"), "classifier.0"
@@ -219,13 +219,7 @@ def one_pass(function: Callable[..., Any]) -> None:
     def after_an_error(f: Callable[..., Any]) -> None:
         net, watch = chain()
         watch.breaks_at = 1
-        try:
-            apply(f, net, photos(), _CUTS, _SIDES)
-        except Broken:
-            if hooks(net):
-                raise Mistake("no hook left on the net", f"{hooks(net)} left", _FINALLY) from None
-        else:
-            raise Mistake("the net's error to arrive at the caller", "a result", "an `except:` swallowed it: use `finally:`")
+        no_hook_after_an_error(net, lambda: apply(f, net, photos(), _CUTS, _SIDES), _FINALLY)
 
     with undisturbed():
         run_cases(
