@@ -43,16 +43,16 @@ class NarrowVGG(VGG):
 
     (B, 3, 32, 32) -> (B, n_classes). Modules, their numbers and forward are torchvision's `vgg16`, or `vgg16_bn` with
     `batch_norm`. Blocks give 16, 32, 64, 128 and 128 channels at 32, 16, 8, 4 and 2 pixels a side, the last pooling leaves
-    one position (VGG16's: 7 x 7), the two hidden layers of the classifier have 384 units (4096), and dropout is weak (VGG16's:
-    0.5), since few units are there to be dropped. Weights start as
-    He et al. propose, all biases at 0.
+    one position (VGG16's: 7 x 7), the two hidden layers of the classifier have 384 units (4096), and a tenth of them is
+    dropped (half). Weights start as He et al. propose, all biases at 0.
 
     Source: Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; He et al. 2015, arXiv:1502.01852.
     """
 
-    def __init__(self, n_classes: int, *, batch_norm: bool = False, hidden: int = 384, dropout: float = 0.1) -> None:
+    def __init__(self, n_classes: int, *, batch_norm: bool = False) -> None:
         nn.Module.__init__(self)  # VGG's own would first build a layer of 100 million weights
         shape: list[Any] = [entry if entry == "M" else int(entry) // 4 for entry in cfgs["D"]]
+        hidden, dropout = 384, 0.1
         self.features = make_layers(shape, batch_norm=batch_norm)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.classifier = nn.Sequential(

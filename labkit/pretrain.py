@@ -54,16 +54,13 @@ def resnet(label: str, *, name: str) -> Trained:
 
 
 def vgg(label: str, *, name: str) -> Trained:
-    """Train the tiny VGG with batch normalisation, which is then folded into the convolutions: VGG16 itself has none.
-
-    Without it thirteen convolutions and three linear layers hardly learn from so few images.
-    """
+    """Train the tiny VGG with batch normalisation, which is then folded into the convolutions: VGG16 itself has none."""
     from labkit.narrow import NarrowVGG
 
-    net = twins.find(name).build()
-    with local_seed(VGG.seed):
+    net = twins.build(name, seed=VGG.seed)
+    with local_seed(VGG.seed):  # dropout, too, draws from the global generator
         normalised = NarrowVGG(twins.GLYPH_CLASSES, batch_norm=True)
-    test, prepare = _train_on_signs(normalised, label, name, VGG)
+        test, prepare = _train_on_signs(normalised, label, name, VGG)
     net.load_state_dict(folded(normalised.cpu().eval()))
     twins.round_as_stored(net)
     return net.eval(), {"glyphs test": accuracy(net, test.to("cpu"), prepare)}

@@ -89,6 +89,13 @@ def test_the_tiny_vgg_is_trained_with_batch_norm_and_kept_without(workbook, monk
     monkeypatch.setattr(pretrain, "folded", lambda net: kept.append(net) or fold(net))
     net, accuracies = pretrain.RECIPES["tiny_vgg"]("training")
     (normalised,) = kept
+    state = torch.get_rng_state()
+    torch.rand(7)  # what others draw changes nothing, and nothing is drawn at their cost
+    drawn = torch.get_rng_state()
+    again, _ = pretrain.RECIPES["tiny_vgg"]("training")
+    assert torch.equal(torch.get_rng_state(), drawn) and not torch.equal(drawn, state)
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), again.parameters(), strict=True))
+    kept.pop()
     assert int(normalised.features[1].num_batches_tracked) == 4 and not normalised.training and not net.training
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
