@@ -108,6 +108,9 @@ def test_images_smaller_than_a_thumbnail_and_not_square_will_do():
     x = pictures(6, size=40)[..., :20, :8]
     pairs = duplicates(images(x[:4], "train"), images(x[3:], "test"))
     assert [(p.first_index, p.second_index) for p in pairs] == [(3, 0)]
+    lighter = (x[1].int() // 2 + 90).to(torch.uint8)  # found by its thumbnail alone
+    pairs = duplicates(images(x[:4], "train"), images(torch.stack([x[5], lighter]), "test"))
+    assert [(p.first_index, p.second_index, p.equal) for p in pairs] == [(1, 1, False)]
 
 
 def test_without_duplicates_takes_out_of_the_test_what_train_holds_and_nothing_else():
