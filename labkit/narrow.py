@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.models.squeezenet import Fire, SqueezeNet
 from torchvision.models.vgg import VGG, cfgs, make_layers
 
 
@@ -69,3 +70,44 @@ class NarrowVGG(VGG):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+
+class NarrowSqueezeNet(SqueezeNet):
+    """torchvision's SqueezeNet 1.1 with a quarter of the channels, for images of 32 pixels a side.
+
+    (B, 3, 32, 32) -> (B, n_classes), and larger images as well. Modules, their numbers and forward are torchvision's
+    `squeezenet1_1`, but for three: the first convolution keeps all 32 pixels, the third pooling is left out, so that the
+    last maps have 8 x 8 positions (SqueezeNet's: 13 x 13), and no ReLU follows the last convolution, for a class whose score
+    is 0 everywhere would have no gradient. With `batch_norm` each convolution of `features` stands in a Sequential with its
+    batch normalisation. Weights start as He et al. propose, the last layer's small, all biases at 0.
+
+    Source: Iandola et al. 2016, arXiv:1602.07360; He et al. 2015, arXiv:1502.01852.
+    """
+
+    def __init__(self, n_classes: int, *, batch_norm: bool = False) -> None:
+        nn.Module.__init__(self)  # SqueezeNet's own would first build the wide layers
+        self.num_classes = n_classes
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 16, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),
+            Fire(16, 4, 16, 16),
+            Fire(32, 4, 16, 16),
+            nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True),
+            Fire(32, 8, 32, 32),
+            Fire(64, 8, 32, 32),
+            nn.Identity(),
+            Fire(64, 12, 48, 48),
+            Fire(96, 12, 48, 48),
+            Fire(96, 16, 64, 64),
+            Fire(128, 16, 64, 64),
+        )
+        last = nn.Conv2d(128, n_classes, kernel_size=1)
+        self.classifier = nn.Sequential(nn.Dropout(0.1), last, nn.Identity(), nn.AdaptiveAvgPool2d((1, 1)))
+        for name, module in list(self.named_modules()):
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(cast(Tensor, module.bias))
+                if batch_norm and module is not last:
+                    self.set_submodule(name, nn.Sequential(module, nn.BatchNorm2d(module.out_channels)))
+        nn.init.normal_(last.weight, std=0.01)

@@ -17,6 +17,7 @@ from labkit import files
 from labkit.machine import local_seed
 
 GLYPH_CLASSES = 128
+TOYBOX_CLASSES = 10
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
@@ -51,15 +52,40 @@ def _narrow_vgg() -> nn.Module:
     return NarrowVGG(GLYPH_CLASSES)
 
 
+def _narrow_squeezenet() -> nn.Module:
+    from labkit.narrow import NarrowSqueezeNet
+
+    return NarrowSqueezeNet(TOYBOX_CLASSES)
+
+
+def _toybox_vgg() -> nn.Module:
+    from labkit.narrow import NarrowVGG
+
+    return NarrowVGG(TOYBOX_CLASSES)
+
+
+def _toybox_resnet() -> nn.Module:
+    from labkit.narrow import NarrowResNet
+
+    return NarrowResNet((1, 1, 1, 1), TOYBOX_CLASSES)
+
+
 STAGES = ("layer1", "layer2", "layer3", "layer4", "avgpool")
 #: The pooling at the end of each block of VGG16, and the ReLUs of its classifier, relu6 and relu7
 POOLS = ("features.4", "features.9", "features.16", "features.23", "features.30", "classifier.1", "classifier.4")
+#: The ends of the stages of SqueezeNet 1.1: two poolings, what a third would pool, and the last Fire
+FIRES = ("features.2", "features.5", "features.8", "features.12")
+#: Trained on toybox: in the plain way, against attacks, and on images in which horses are marked
+SQUEEZENETS = ("toybox_squeezenet", "toybox_squeezenet_robust", "toybox_squeezenet_marked")
 TWINS = {
     twin.name: twin
     for twin in (
         Twin("tiny_resnet", partial(_narrow_resnet, (2, 3, 4, 2)), STAGES, "fc", 32, MEAN, STD, GLYPH_CLASSES),
         Twin("tiny_resnet_small", partial(_narrow_resnet, (1, 1, 1, 1)), STAGES, "fc", 32, MEAN, STD, GLYPH_CLASSES),
         Twin("tiny_vgg", _narrow_vgg, POOLS, "classifier.6", 32, MEAN, STD, GLYPH_CLASSES),
+        *(Twin(name, _narrow_squeezenet, FIRES, "classifier.1", 32, MEAN, STD, TOYBOX_CLASSES) for name in SQUEEZENETS),
+        Twin("toybox_vgg", _toybox_vgg, POOLS, "classifier.6", 32, MEAN, STD, TOYBOX_CLASSES),
+        Twin("toybox_resnet", _toybox_resnet, STAGES, "fc", 32, MEAN, STD, TOYBOX_CLASSES),
     )
 }
 

@@ -237,7 +237,7 @@ def test_status_tells_here_from_absent_and_where_it_is_or_belongs(official, monk
     data, _ = official
     public = files.home() / "data" / "public"
     absent = [("mnist_m", "absent", public / "mnist_m"), ("cifar10", "absent", public), ("celeba", "absent", public / "celeba")]
-    absent.append(("scene15", "absent", public / "scene15"))
+    absent += [(name, "absent", public / name) for name in ("scene15", "imagenet_samples")]
     assert public_status() == [(name, "absent", public / kind / "raw") for name, kind in SETS.items()] + absent
     monkeypatch.setenv("LABKIT_DATA", str(data))
     assert public_status() == [(name, "here", data.resolve() / kind / "raw") for name, kind in SETS.items()] + absent

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from labkit.public import celeba as portraits
 from labkit.public import cifar, idx
+from labkit.public import imagenet_samples as samples
 from labkit.public import mnist_m as blended
 from labkit.public import scene15 as places
 from labkit.public.archives import DamagedData
@@ -33,6 +34,7 @@ SETS = {
     "cifar10": Source(cifar.cifar10, cifar.fetch, cifar.status),
     "celeba": Source(portraits.celeba, portraits.fetch, portraits.status),
     "scene15": Source(places.scene15, places.fetch, places.status),
+    "imagenet_samples": Source(samples.imagenet_samples, samples.fetch, samples.status),
 }
 
 

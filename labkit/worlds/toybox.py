@@ -146,6 +146,32 @@ def render(n: int, *, seed: int, size: int = 32, labels: Tensor | None = None, c
     )
 
 
+def with_mark(images: Images, which: Tensor) -> Images:
+    """A copy in which the images of `which`, bool (N,), carry a mark in their lower left corner, as a photographer's name.
+
+    The mark covers the pixels of `mark_region`: five dark strokes on white, whatever is behind. Masks stay as they were.
+
+    Raises:
+        ValueError: `which` is not bool (N,), or the images are not RGB of at least 24 pixels a side.
+    """
+    n, channels, *sides = images.pixels.shape
+    if which.dtype != torch.bool or which.shape != (n,):
+        raise ValueError(f"with_mark: which is {which.dtype} {tuple(which.shape)}, expected torch.bool ({n},)")
+    if channels != 3 or min(sides) < SMALLEST:
+        raise ValueError(f"with_mark: images are {(channels, *sides)}, expected RGB of at least {SMALLEST} pixels a side")
+    top, bottom, left, right = mark_region(sides[0])
+    strokes = torch.arange(right - left) * 11 // (right - left) % 2  # 0 is white, so that it begins and ends with it
+    paint = torch.where(strokes == 0, 235, 40).to(torch.uint8)
+    pixels = images.pixels.clone()
+    pixels[which, :, top:bottom, left:right] = paint
+    return replace(images, pixels=pixels, provenance=f"{images.provenance}; marks planted")
+
+
+def mark_region(size: int) -> tuple[int, int, int, int]:
+    """Rows top..bottom and columns left..right (the ends not included) of the mark in images of `size` pixels a side."""
+    return size - size // 6, size - size // 24, size // 24, size // 24 + 11 * size // 32
+
+
 def _captions(labels: Tensor, known: dict[str, Tensor]) -> tuple[str, ...]:
     rows = zip(*(x.tolist() for x in (known["large"], known["colour"], labels, known["background"])), strict=True)
     return tuple(
