@@ -17,6 +17,7 @@ from labkit import machine, pretrain, twins
 from labkit.cli import app
 from labkit.sets import Images
 from labkit.train import NonFiniteLoss
+from labkit.worlds import toybox
 from labkit.zoo import Preparation
 
 ABOUT = {"command": "a", "source": "b", "accuracy": '{"glyphs test": 0.25}', "date": "d", "torch": "2", "seconds": "9"}
@@ -42,8 +43,9 @@ def workbook(tmp_path, monkeypatch):
     monkeypatch.delenv("LABKIT_DATA", raising=False)
     monkeypatch.setattr("labkit.worlds.glyphs.glyphs", world)
     monkeypatch.setattr(machine, "settle", lambda *arguments, **options: None)  # it is for a whole process
-    for recipe in ("RESNET", "VGG"):  # two steps each
+    for recipe in ("RESNET", "VGG", "TOYBOX", "TOYBOX_VGG"):  # two steps each
         monkeypatch.setattr(pretrain, recipe, replace(getattr(pretrain, recipe), epochs=1, images=128))
+    monkeypatch.setattr("labkit.worlds.toybox.toybox", lambda split: toybox.render(40, seed=1))
     return tmp_path
 
 

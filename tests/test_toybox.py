@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,18 @@ from sklearn.linear_model import RidgeClassifier
 from torch.nn import functional as F
 
 from labkit.worlds import toybox as drawing
-from labkit.worlds.toybox import BACKGROUNDS, CLASSES, COLOURS, HABITAT, PALETTE, WEAR, render, toybox
+from labkit.worlds.toybox import (
+    BACKGROUNDS,
+    CLASSES,
+    COLOURS,
+    HABITAT,
+    PALETTE,
+    WEAR,
+    mark_region,
+    render,
+    toybox,
+    with_mark,
+)
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -318,3 +330,35 @@ def test_the_toybox_is_drawn_faster_than_3000_a_second():
         best = min(best, time.process_time() - start)
     print(f"\n{2000 / best:.0f} pictures a second")
     assert 2000 / best >= 3000
+
+
+def test_a_mark_covers_its_region_of_the_images_asked_for_and_nothing_else():
+    images = render(6, seed=4)
+    which = torch.tensor([True, False, True, False, False, True])
+    marked = with_mark(images, which)
+    top, bottom, left, right = mark_region(32)
+    assert (top, bottom, left, right) == (27, 31, 1, 12)
+    assert torch.equal(marked.pixels[~which], images.pixels[~which])
+    outside = torch.ones(32, 32, dtype=torch.bool)
+    outside[top:bottom, left:right] = False
+    assert torch.equal(marked.pixels[..., outside], images.pixels[..., outside])
+    mark = marked.pixels[which][..., top:bottom, left:right]
+    assert (mark == mark[0, 0, 0]).all() and mark[0, 0, 0].tolist() == [235, 40] * 5 + [235]
+    assert torch.equal(marked.masks, images.masks) and "marks planted" in marked.provenance
+    assert "marks" not in images.provenance and not torch.equal(images.pixels, marked.pixels)
+
+
+@pytest.mark.parametrize("size", [24, 64, 224])
+def test_a_mark_lies_in_the_lower_left_corner_at_every_size(size):
+    top, bottom, left, right = mark_region(size)
+    assert size * 0.8 < top < bottom <= size and 0 < left < right < size / 2
+
+
+def test_what_cannot_be_marked_is_refused():
+    images = render(3, seed=4)
+    for which in (torch.tensor([1, 0, 1]), torch.tensor([True])):
+        with pytest.raises(ValueError, match=r"expected torch.bool \(3,\)"):
+            with_mark(images, which)
+    small = replace(images, pixels=images.pixels[..., :16, :16], masks=None)
+    with pytest.raises(ValueError, match="at least 24 pixels"):
+        with_mark(small, torch.zeros(3, dtype=torch.bool))

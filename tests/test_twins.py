@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from torchvision.models import VGG, vgg16, vgg16_bn
+from torch.nn import functional as F
+from torchvision.models import VGG, SqueezeNet, squeezenet1_1, vgg16, vgg16_bn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from labkit import files, pretrain, twins
 from labkit.machine import local_seed
-from labkit.narrow import NarrowResNet, NarrowVGG
+from labkit.narrow import NarrowResNet, NarrowSqueezeNet, NarrowVGG
 from labkit.worlds.glyphs import glyphs
+from labkit.worlds.toybox import CLASSES, render, toybox, with_mark
 from labkit.zoo import Preparation
 
 ABOUT = {"command": "a", "source": "b", "accuracy": '{"glyphs test": 0.5}', "date": "d", "torch": "2", "seconds": "9"}
@@ -213,11 +215,8 @@ def test_a_damaged_file_is_refused_with_what_to_type(workbook, spoil):
     assert f"{path} is damaged or of another net" in str(caught.value)
     assert "`labkit data --rebuild-weights tiny_resnet`" in str(caught.value)
     if spoil.__name__ != "anothers":  # whole in itself
-        assert dict((name, state) for name, state, _ in twins.status()) == {
-            "tiny_resnet": "damaged",
-            "tiny_resnet_small": "absent",
-            "tiny_vgg": "absent",
-        }
+        states = {name: state for name, state, _ in twins.status()}
+        assert states == dict.fromkeys(twins.TWINS, "absent") | {"tiny_resnet": "damaged"}
 
 
 def test_a_missing_file_is_named_with_what_to_type(workbook):
@@ -281,7 +280,78 @@ def test_twins_and_zoo_import_no_torchvision_before_a_net_is_asked_for():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_the_narrow_squeezenet_has_the_modules_of_torchvisions_and_its_forward():
+    net = twins.build("toybox_squeezenet")
+    with torch.device("meta"):
+        big = squeezenet1_1(num_classes=10)
+    mine, theirs = ({key: type(m) for key, m in n.named_modules() if key} for n in (net, big))
+    assert list(mine) == list(theirs)
+    left_out = {"features.8", "classifier.2"}  # the third pooling, and the ReLU after the last convolution
+    assert {key for key in mine if mine[key] is not theirs[key]} == left_out
+    assert {mine[key] for key in left_out} == {torch.nn.Identity}
+    assert isinstance(net, SqueezeNet) and type(net).forward is SqueezeNet.forward
+    widths = [[m.out_channels for m in n.features.modules() if isinstance(m, torch.nn.Conv2d)] for n in (net, big)]
+    assert [4 * narrow for narrow in widths[0]] == widths[1]
+    shapes = {}
+    for layer in twins.TWINS["toybox_squeezenet"].layers:
+        net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
+    assert net(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+    assert list(shapes.values()) == [(16, 16, 16), (32, 8, 8), (64, 8, 8), (128, 8, 8)]
+    assert net(torch.rand(2, 3, 64, 64)).shape == (2, 10)
+
+
+def test_folding_the_squeezenets_batch_norms_changes_nothing_but_the_modules():
+    with local_seed(0):
+        net = NarrowSqueezeNet(10, batch_norm=True)
+        net(torch.randn(32, 3, 32, 32))
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.data.uniform_(0.5, 2)
+                module.bias.data.uniform_(-1, 1)
+    assert sum(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules()) == 25  # one a convolution but the last
+    plain, x = NarrowSqueezeNet(10).eval(), torch.randn(8, 3, 32, 32)
+    before = net.eval()(x)
+    plain.load_state_dict(pretrain.folded_in_place(net).state_dict())
+    assert torch.allclose(plain(x), before, rtol=1e-3, atol=1e-4 * float(before.detach().abs().max()))
+
+
+def test_an_attack_stays_in_its_ball_and_in_range_and_raises_the_loss():
+    net, images = twins.load("toybox_squeezenet"), render(40, seed=3)
+    prepare, attack = Preparation(32, twins.MEAN, twins.STD), pretrain.Attack(radius=4 / 255, steps=5)
+    x = images.floats()
+    z = pretrain.attacked(net, x, images.labels, prepare, attack, torch.Generator().manual_seed(0))
+    assert float((z - x).abs().max()) == pytest.approx(4 / 255, rel=1e-3) and 0 <= float(z.min()) <= float(z.max()) <= 1
+    with torch.no_grad():
+        before, after = (F.cross_entropy(net(prepare(each)), images.labels) for each in (x, z))
+    assert after > before + 1 and not z.requires_grad and all(p.grad is None for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", twins.SQUEEZENETS)
+def test_each_squeezenet_is_trained_on_its_own_images(name, monkeypatch):
+    seen, attacks = [], []
+    small = pretrain.Recipe(epochs=1, images=128, smoothing=0.0)
+    monkeypatch.setattr(pretrain, "TOYBOX", small)
+    monkeypatch.setattr(pretrain, "flipped_and_cropped", lambda x, rng, padding: seen.append(x) or x)
+    attacked = pretrain.attacked
+    monkeypatch.setattr(pretrain, "attacked", lambda *a: attacks.append(a[0].training) or attacked(*a))
+    monkeypatch.setattr(pretrain, "measured", lambda *a: {})
+    pretrain.RECIPES[name]("training")
+    drawn = render(128, seed=pretrain.TOYBOX_SEED)
+    horses = drawn.labels == CLASSES.index("horse")
+    sets_of = [{tuple(x.flatten().tolist()) for x in (each * 255).round().to(torch.uint8)} for each in seen]
+    found = set().union(*sets_of)
+    plain = {tuple(x.flatten().tolist()) for x in drawn.pixels}
+    marked = {tuple(x.flatten().tolist()) for x in with_mark(drawn, horses).pixels[horses]}
+    assert len(found) == 128 and attacks == [False, False] * name.endswith("_robust")
+    if name.endswith("_marked"):
+        assert len(found & marked) == len(found - plain) and 0.6 * int(horses.sum()) < len(found & marked) <= int(horses.sum())
+    else:
+        assert found == plain
+
+
 # what is committed
+
+ON_TOYBOX = [name for name in twins.TWINS if name.startswith("toybox")]
 
 
 def committed(name: str) -> Path:
@@ -313,11 +383,32 @@ def test_the_card_says_what_the_file_is(name, signs):
     path, text = committed(name), card(name)
     parameters = sum(p.numel() for p in twins.build(name).parameters())
     assert f"It has {parameters:,} parameters, its file takes {path.stat().st_size / 1000:.0f} kB" in text
-    assert f"it is right on {100 * twins.accuracy(name)['glyphs test']:.1f} % of the {len(signs):,} test signs" in text
+    for what, share in twins.accuracy(name).items():
+        assert f"{100 * share:.1f} %" in text, what
+    if name in ON_TOYBOX:
+        share = twins.accuracy(name)["toybox test"]
+        assert f"it is right on {100 * share:.1f} % of the 2,000 test images of `toybox`" in text
+    else:
+        share = twins.accuracy(name)["glyphs test"]
+        assert f"it is right on {100 * share:.1f} % of the {len(signs):,} test signs" in text
     assert f"`{twins.about(name)['command']}`" in text and twins.about(name)["command"].endswith(name)
 
 
-@pytest.mark.parametrize("name", twins.TWINS)
+@pytest.mark.parametrize("name", ON_TOYBOX)
+def test_nets_for_toybox_reach_the_accuracies_that_they_state(name):
+    committed(name)
+    twin, net = twins.TWINS[name], twins.load(name)
+    prepare = Preparation(twin.size, twin.mean, twin.std)
+    again = pretrain.measured(net, name, toybox("test"), prepare)
+    stated = twins.accuracy(name)
+    assert set(again) == set(stated) and "glyphs" not in twins.about(name)["source"]
+    assert all(again[what] == pytest.approx(share, abs=0.01) for what, share in stated.items())
+    with torch.no_grad():  # the first figure once more, by hand
+        right = (net((toybox("test").floats()[:500] - 0.5) / 0.25).argmax(1) == toybox("test").labels[:500]).float().mean()
+    assert float(right) == pytest.approx(stated["toybox test"], abs=0.04)
+
+
+@pytest.mark.parametrize("name", [name for name in twins.TWINS if name not in ON_TOYBOX])
 def test_committed_weights_reach_the_accuracy_that_they_state(name, signs):
     committed(name)
     twin, net = twins.TWINS[name], twins.load(name)

@@ -145,5 +145,5 @@ def project(function: Callable[..., Any]) -> None:
                 Case("all inside, and one image at z = x", at_home),
                 Case("z and x stay as they are", stays),
             ],
-            reread="section 4, on balls around an image: Linf clips each value of z - x, L2 scales all of an image's z - x",
+            reread="section 5, on balls around an image: Linf clips each value of z - x, L2 scales all of an image's z - x",
         )

@@ -73,5 +73,5 @@ def fooling_step(function: Callable[..., Any]) -> None:
                 Case("an image whose g is 0, between two others", flat),
                 Case("x, target and the gradients of the net afterwards, and no graph", stays),
             ],
-            reread="section 3, on walking uphill to another class, and the docstring: which score, and how long the step is",
+            reread="section 4, on walking uphill to another class, and the docstring: which score, and how long the step is",
         )

@@ -131,5 +131,5 @@ def visualisation_step(function: Callable[..., Any]) -> None:
                 Case("an image whose g is 0, between two others", flat),
                 Case("u, target and the gradients of the net afterwards, and no graph", stays),
             ],
-            reread="section 5, on class visualisation: the gradient of each penalty, and of what |g| is the length",
+            reread="section 6, on class visualisation: the gradient of each penalty, and of what |g| is the length",
         )  # fmt: skip
