@@ -39,6 +39,9 @@ WIDTHS |= {
     "tiny_resnet": 256,
     "tiny_resnet_small": 256,
     "tiny_vgg": 384,
+    **dict.fromkeys(twins.SQUEEZENETS, 128),
+    "toybox_vgg": 384,
+    "toybox_resnet": 256,
 }
 
 
@@ -85,9 +88,7 @@ def images(n: int = 4, size: int = 64) -> torch.Tensor:
 
 def test_known_names():
     assert set(zoo.known()) == set(PUBLISHED) | set(twins.TWINS)
-    with pytest.raises(
-        ValueError, match="backbone 'resnet9' is unknown: use one of tiny_resnet, tiny_resnet_small, tiny_vgg, resnet18"
-    ):
+    with pytest.raises(ValueError, match=f"backbone 'resnet9' is unknown: use one of {', '.join(twins.TWINS)}, resnet18"):
         zoo.load("resnet9")
     with pytest.raises(ValueError, match="classes is 0"):
         zoo.load("resnet18", classes=0)
