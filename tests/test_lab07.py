@@ -199,6 +199,11 @@ def test_a_climb_keeps_what_is_asked_stays_in_range_and_climbs(tiny):
     assert len(again) == 1 and torch.equal(again[0], seen[0])
     before, after = (tiny["judged"](each)[0].mean() for each in (tiny["net"].mean + tiny["net"].std * u, seen[1]))
     assert after > before + 0.3
+    largest = []
+    hook = net.net.register_forward_pre_hook(lambda module, args: largest.append(float(args[0].abs().max())))
+    tiny["climb"](net, u, goal, rounds=3, rate=100.0)
+    hook.remove()
+    assert max(largest) <= 2 + 1e-5  # what the net sees stays between black and white, (0 - 0.5) / 0.25 and (1 - 0.5) / 0.25
     still = tiny["climb"](net, u, goal, rounds=7, rate=1e-6, blur=0)[0]  # what jitter shifts, it shifts back
     assert torch.allclose(still, (net.mean + net.std * u).clamp(0, 1), atol=1e-4)
     held = tiny["climb"](net, u, goal, rounds=12, lam=1.0, squared=True)[0]
