@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from labkit import twins
+from labkit import pretrain_vit, twins
 from labkit.machine import generator, local_seed, pick_device
+from labkit.recipes import TOYBOX_SEED, Trained, flipped_and_cropped, rise_and_fall
 from labkit.sets import Images, batches
 from labkit.train import Run
 from labkit.zoo import Preparation
-
-Trained = tuple[nn.Module, dict[str, float]]  # a net, and its accuracies by what was measured
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,6 @@ TOYBOX = Recipe(epochs=12, images=12_800, lr=0.05, smoothing=0.0)
 TOYBOX_VGG = Recipe(epochs=8, images=12_800, lr=0.02, smoothing=0.0)
 ROBUST = Attack(radius=8 / 255, steps=5)
 MARKED, MARKED_SHARE = "horse", 0.9  # the class that carries a mark in one training set, and the share of it that does
-TOYBOX_SEED = 2020  # of the training images
 
 
 def resnet(label: str, *, name: str) -> Trained:
@@ -213,6 +210,10 @@ RECIPES: dict[str, Callable[[str], Trained]] = {
     "tiny_resnet_small": partial(resnet, name="tiny_resnet_small"),
     "tiny_vgg": partial(vgg, name="tiny_vgg"),
     **{name: partial(on_toybox, name=name) for name in (*twins.SQUEEZENETS, "toybox_vgg", "toybox_resnet")},
+    **{
+        name: partial(pretrain_vit.masked if name == "toybox_mae" else pretrain_vit.supervised, name=name)
+        for name in twins.VITS
+    },
 }
 
 
@@ -254,24 +255,6 @@ def stated_accuracy(name: str) -> str:
         return "no weights"
     except ValueError:
         return "damaged"
-
-
-def rise_and_fall(progress: float, warm: float) -> float:
-    """Share of the largest learning rate at `progress`, 0..1: in the first share `warm` from 1/25 to 1, then a cosine to 0."""
-    if progress < warm:
-        return 0.04 + 0.96 * progress / warm
-    return 0.5 + 0.5 * math.cos(math.pi * (progress - warm) / (1 - warm))
-
-
-def flipped_and_cropped(x: Tensor, rng: torch.Generator, *, padding: int) -> Tensor:
-    """Mirror half of the images (B, C, H, W), and shift each by up to `padding` pixels; its reflection fills the edge."""
-    n, _, height, width = x.shape
-    flip = torch.rand(n, generator=rng) < 0.5
-    down, right = torch.randint(2 * padding + 1, (2, n), generator=rng)
-    x = torch.where(flip.to(x.device).reshape(-1, 1, 1, 1), x.flip(-1), x)
-    # all crops of all images as a view, (B, C, 2 padding + 1, 2 padding + 1, H, W), of which one an image is copied
-    crops = F.pad(x, (padding,) * 4, mode="reflect").unfold(2, height, 1).unfold(3, width, 1)
-    return crops[torch.arange(n, device=x.device), :, down.to(x.device), right.to(x.device)]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,47 @@ def _toybox_vgg() -> nn.Module:
     return NarrowVGG(TOYBOX_CLASSES)
 
 
+def _vit(hidden: int, depth: int) -> nn.Module:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    net = ViTForImageClassification(ViTConfig(**{**vit_options(hidden, depth), "num_labels": TOYBOX_CLASSES}))
+    net.vit.embeddings.position_embeddings.data[0, 1:] = 0.5 * _positions(8, hidden)  # free to change in training
+    return net
+
+
+def _positions(side: int, width: int) -> Tensor:
+    """Sines and cosines of row and column, (side * side, width): where a patch is, before anything is learnt.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, for two axes as He et al. 2022, arXiv:2111.06377.
+    """
+    rates = 10_000 ** (-torch.arange(width // 4) / (width // 4))
+    angles = torch.arange(side).unsqueeze(1) * rates  # (side, width / 4)
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return torch.cat([waves.repeat_interleave(side, 0), waves.repeat(side, 1)], dim=1)
+
+
+def _vit_layers(depth: int) -> tuple[str, ...]:
+    return tuple(f"vit.layers.{i}" for i in range(depth))
+
+
+def vit_options(hidden: int, depth: int) -> dict[str, Any]:
+    """Options that a ViT of transformers and its masked autoencoder share: 8 x 8 patches of an image of 32 pixels a side.
+
+    Weights start with deviation 0.1, as a width of `hidden` asks for: the library's 0.02 suits 768. Attention is computed
+    so that it can be read; a head has 16 numbers (ViT-B/16: 64).
+    """
+    return {
+        "hidden_size": hidden,
+        "num_hidden_layers": depth,
+        "num_attention_heads": hidden // 16,
+        "intermediate_size": 2 * hidden,
+        "image_size": 32,
+        "patch_size": 4,
+        "initializer_range": 0.1,
+        "attn_implementation": "eager",
+    }
+
+
 def _toybox_resnet() -> nn.Module:
     from labkit.narrow import NarrowResNet
 
@@ -77,6 +119,8 @@ POOLS = ("features.4", "features.9", "features.16", "features.23", "features.30"
 FIRES = ("features.2", "features.5", "features.8", "features.12")
 #: Trained on toybox: in the plain way, against attacks, and on images in which horses are marked
 SQUEEZENETS = ("toybox_squeezenet", "toybox_squeezenet_robust", "toybox_squeezenet_marked")
+#: Width and depth: trained with labels; smaller; as large, with less training; and without labels, as a masked autoencoder
+VITS = {"toybox_vit": (64, 6), "toybox_vit_small": (32, 3), "toybox_vit_short": (64, 6), "toybox_mae": (64, 6)}
 TWINS = {
     twin.name: twin
     for twin in (
@@ -86,6 +130,10 @@ TWINS = {
         *(Twin(name, _narrow_squeezenet, FIRES, "classifier.1", 32, MEAN, STD, TOYBOX_CLASSES) for name in SQUEEZENETS),
         Twin("toybox_vgg", _toybox_vgg, POOLS, "classifier.6", 32, MEAN, STD, TOYBOX_CLASSES),
         Twin("toybox_resnet", _toybox_resnet, STAGES, "fc", 32, MEAN, STD, TOYBOX_CLASSES),
+        *(
+            Twin(name, partial(_vit, hidden, depth), _vit_layers(depth), "classifier", 32, MEAN, STD, TOYBOX_CLASSES)
+            for name, (hidden, depth) in VITS.items()
+        ),
     )
 }
 

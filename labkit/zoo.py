@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from labkit import twins
 from labkit.files import OfflineError
 from labkit.machine import local_seed, pick_device
-from labkit.public import weights
+from labkit.public import hub, weights
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = hub.IMAGENET
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Backbone:
     `layers` are module names in the order of the forward pass, `head` is the name of the last layer, a Linear or a 1x1
     convolution with `width` input channels, and `classes` are what it tells apart. `provenance` says in words where the
     weights come from. `distrust` is None, or why no claim may rest on this net: 'random weights' that stand in for others.
+    Called on images, a net of transformers gives a ModelOutput with `.logits`, any other the logits themselves.
     """
 
     name: str
@@ -130,15 +131,15 @@ def load(
     classes: int | None = None,
     seed: int = 0,
 ) -> Backbone:
-    """Load a backbone by name: a tiny twin or a net of torchvision.
+    """Load a backbone by name: a tiny twin, a net of torchvision, or a vision transformer by its id on the Hugging Face hub.
 
-    With `pretrained` it has its committed or ImageNet weights, which torch.hub downloads once; without, random ones drawn
-    from `seed`. `classes` puts a fresh head of so many classes, drawn from `seed`, in the place of its own. Where ImageNet
+    With `pretrained` it has its committed weights, or those published, which are downloaded once; without, random ones drawn
+    from `seed`. `classes` puts a fresh head of so many classes, drawn from `seed`, in the place of its own. Where published
     weights can't be had and LABKIT_RANDOM_WEIGHTS is set, random ones stand in, and `distrust` says so.
 
     Raises:
         ValueError: the name is unknown, classes is below 1, or a twin's file is damaged.
-        FileNotFoundError: a twin's file is missing.
+        FileNotFoundError: a twin's file is missing, or a folder of data that is named.
         labkit.files.OfflineError: weights may not, or could not, be downloaded; says which file goes where.
         labkit.public.DamagedData: a file of weights is truncated or of another net.
     """
@@ -175,7 +176,8 @@ def random_like(backbone: Backbone, seed: int) -> Backbone:
 
 def _libraries() -> dict[str, Callable[[str, bool, int], Parts]]:
     """Name -> what loads it, called with (name, pretrained, seed). A further library is one more function and one more row."""
-    return {**dict.fromkeys(twins.TWINS, _twin), **dict.fromkeys(TORCHVISION, _torchvision)}
+    rows = ((twins.TWINS, _twin), (TORCHVISION, _torchvision), (hub.NETS, _transformers))
+    return {name: library for names, library in rows for name in names}
 
 
 def _twin(name: str, pretrained: bool, seed: int) -> Parts:
@@ -188,25 +190,37 @@ def _twin(name: str, pretrained: bool, seed: int) -> Parts:
 
 
 def _torchvision(name: str, pretrained: bool, seed: int) -> Parts:
-    from torchvision.models import get_weight
+    plan, random = TORCHVISION[name], partial(_architecture, name, init_weights=True)
+    net, provenance, distrust = _net(name, plan.weights, partial(_filled, name) if pretrained else None, random, seed)
+    if name == "inception_v3":  # what is wanted of it are its features and its logits, in training too
+        net.aux_logits, net.AuxLogits = False, None
+    return Parts(net, plan.layers, plan.head, Preparation(plan.size, IMAGENET_MEAN, IMAGENET_STD), provenance, distrust)
 
-    plan, distrust = TORCHVISION[name], None
-    net, provenance = None, f"{name}: random weights (seed {seed})"
-    if pretrained:
+
+def _transformers(name: str, pretrained: bool, seed: int) -> Parts:
+    plan, official = hub.NETS[name], partial(hub.load, name, seed=seed) if pretrained else None
+    net, provenance, distrust = _net(name, "the hub's", official, partial(hub.build, name), seed)
+    layers = tuple(f"vit.layers.{number}" for number in range(plan.options["num_hidden_layers"]))
+    return Parts(net, layers, "classifier", Preparation(plan.options["image_size"], *plan.statistics), provenance, distrust)
+
+
+Official = Callable[[], tuple[Any, str]] | None
+
+
+def _net(name: str, which: str, official: Official, random: Callable[[], Any], seed: int) -> tuple[Any, str, str | None]:
+    """A net with published weights if `official` gives them, else with random ones; its provenance, and distrust."""
+    provenance, distrust = f"{name}: random weights (seed {seed})", None
+    if official:
         try:
-            path = weights.official(name, get_weight(plan.weights).url)
-            net, provenance = _filled(name, path), f"{name}: {plan.weights} ({weights.told(path)})"
+            net, source = official()
+            return net, f"{name}: {source}", None
         except OfflineError:
             if os.environ.get("LABKIT_RANDOM_WEIGHTS", "0") in ("", "0"):
                 raise
             distrust = "random weights"
-            provenance += f" in place of {plan.weights}, as LABKIT_RANDOM_WEIGHTS asks"
-    if net is None:
-        with local_seed(seed):
-            net = _architecture(name, init_weights=True)
-    if name == "inception_v3":  # what is wanted of it are its features and its logits, in training too
-        net.aux_logits, net.AuxLogits = False, None  # type: ignore[assignment]
-    return Parts(net, plan.layers, plan.head, Preparation(plan.size, IMAGENET_MEAN, IMAGENET_STD), provenance, distrust)
+            provenance += f" in place of {which}, as LABKIT_RANDOM_WEIGHTS asks"
+    with local_seed(seed):
+        return random(), provenance, distrust
 
 
 def _architecture(name: str, *, init_weights: bool) -> nn.Module:
@@ -218,7 +232,12 @@ def _architecture(name: str, *, init_weights: bool) -> nn.Module:
     return get_model(name, weights=None, **options)
 
 
-def _filled(name: str, path: Path) -> nn.Module:
+def _filled(name: str) -> tuple[nn.Module, str]:
+    """A net of torchvision with its official weights, and which those are."""
+    from torchvision.models import get_weight
+
+    which = TORCHVISION[name].weights
+    path = weights.official(name, get_weight(which).url)
     state = weights.read(name, path)
     with torch.device("meta"):  # no time for random weights that are thrown away
         net = _architecture(name, init_weights=False)
@@ -226,7 +245,7 @@ def _filled(name: str, path: Path) -> nn.Module:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise weights.damaged(name, path, "its layers are not those of the net") from error
-    return net
+    return net, f"{which} ({weights.told(path)})"
 
 
 def _replace_head(net: nn.Module, head: str, classes: int, seed: int) -> None:
@@ -238,6 +257,9 @@ def _replace_head(net: nn.Module, head: str, classes: int, seed: int) -> None:
         else:
             fresh = nn.Linear(_head_shape(net, head)[0], classes)
     net.set_submodule(head, fresh)
+    noted: Any = net
+    if hasattr(net, "config"):  # transformers notes it twice, for its loss
+        noted.num_labels = noted.config.num_labels = classes
 
 
 def _head_shape(net: nn.Module, head: str) -> tuple[int, int]:

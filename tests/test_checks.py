@@ -9,12 +9,13 @@ import mistakes_resnet
 import mistakes_saliency
 import mistakes_vae
 import mistakes_vgg
+import mistakes_vit
 import pytest
 from notebook_source import cells
 
 from labkit.check.frame import CheckFailed
 
-LABS = (mistakes_resnet, mistakes_gan, mistakes_vae, mistakes_dann, mistakes_vgg, mistakes_saliency)
+LABS = (mistakes_resnet, mistakes_vit, mistakes_gan, mistakes_vae, mistakes_dann, mistakes_vgg, mistakes_saliency)
 EACH = [pytest.param(lab, name, id=f"{lab.LAB[:2]} {name}") for lab in LABS for name in lab.CHECKS]
 MISTAKES = [
     pytest.param(lab, name, wrong, words, id=f"{lab.LAB[:2]} {name}: {words}")

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from labkit import machine, pretrain, twins
+from labkit import machine, pretrain, pretrain_vit, twins
 from labkit.cli import app
 from labkit.sets import Images
 from labkit.train import NonFiniteLoss
@@ -45,6 +45,9 @@ def workbook(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "settle", lambda *arguments, **options: None)  # it is for a whole process
     for recipe in ("RESNET", "VGG", "TOYBOX", "TOYBOX_VGG"):  # two steps each
         monkeypatch.setattr(pretrain, recipe, replace(getattr(pretrain, recipe), epochs=1, images=128))
+    for recipe in ("SUPERVISED", "SHORT", "MASKED"):
+        monkeypatch.setattr(pretrain_vit, recipe, replace(getattr(pretrain_vit, recipe), epochs=1, images=128))
+    monkeypatch.setattr(pretrain_vit, "LABELLED", 100)
     monkeypatch.setattr("labkit.worlds.toybox.toybox", lambda split: toybox.render(40, seed=1))
     return tmp_path
 

@@ -42,6 +42,7 @@ WIDTHS |= {
     **dict.fromkeys(twins.SQUEEZENETS, 128),
     "toybox_vgg": 384,
     "toybox_resnet": 256,
+    **{name: width for name, (width, _) in twins.VITS.items()},
 }
 
 
@@ -87,7 +88,7 @@ def images(n: int = 4, size: int = 64) -> torch.Tensor:
 
 
 def test_known_names():
-    assert set(zoo.known()) == set(PUBLISHED) | set(twins.TWINS)
+    assert set(zoo.known()) == set(PUBLISHED) | set(twins.TWINS) | set(zoo.hub.NETS)
     with pytest.raises(ValueError, match=f"backbone 'resnet9' is unknown: use one of {', '.join(twins.TWINS)}, resnet18"):
         zoo.load("resnet9")
     with pytest.raises(ValueError, match="classes is 0"):
@@ -101,7 +102,7 @@ def test_architectures_have_the_published_number_of_parameters(name):
     assert zoo.TORCHVISION[name].weights.endswith("IMAGENET1K_V1")
 
 
-@pytest.mark.parametrize("name", zoo.known())
+@pytest.mark.parametrize("name", [*twins.TWINS, *zoo.TORCHVISION])
 def test_layers_come_in_the_order_of_the_forward_pass_and_the_head_last(name):
     net, order, inputs = on_meta(name).eval(), [], {}
     names = (*plan(name).layers, plan(name).head)
@@ -112,6 +113,7 @@ def test_layers_come_in_the_order_of_the_forward_pass_and_the_head_last(name):
     size = plan(name).size
     out = net(torch.empty(2, 3, size, size, device="meta"))
     assert tuple(order) == names
+    out = getattr(out, "logits", out)
     assert inputs[names[-1]].shape[1] == WIDTHS[name] == zoo._head_shape(net, names[-1])[0]
     assert out.shape == (2, zoo._head_shape(net, names[-1])[1])
     assert net.get_submodule(names[-1]) is [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]

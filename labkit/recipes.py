@@ -1,0 +1,30 @@
+"""What the recipes of the tiny twins share: a schedule of learning rates, and chance in the images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Trained = tuple[nn.Module, dict[str, float]]  # a net, and its accuracies by what was measured
+TOYBOX_SEED = 2020  # of the training images
+
+
+def rise_and_fall(progress: float, warm: float) -> float:
+    """Share of the largest learning rate at `progress`, 0..1: in the first share `warm` from 1/25 to 1, then a cosine to 0."""
+    if progress < warm:
+        return 0.04 + 0.96 * progress / warm
+    return 0.5 + 0.5 * math.cos(math.pi * (progress - warm) / (1 - warm))
+
+
+def flipped_and_cropped(x: Tensor, rng: torch.Generator, *, padding: int) -> Tensor:
+    """Mirror half of the images (B, C, H, W), and shift each by up to `padding` pixels; its reflection fills the edge."""
+    n, _, height, width = x.shape
+    flip = torch.rand(n, generator=rng) < 0.5
+    down, right = torch.randint(2 * padding + 1, (2, n), generator=rng)
+    x = torch.where(flip.to(x.device).reshape(-1, 1, 1, 1), x.flip(-1), x)
+    # all crops of all images as a view, (B, C, 2 padding + 1, 2 padding + 1, H, W), of which one an image is copied
+    crops = F.pad(x, (padding,) * 4, mode="reflect").unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(n, device=x.device), :, down.to(x.device), right.to(x.device)]
