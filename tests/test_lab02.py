@@ -19,9 +19,10 @@ from labkit.worlds import toybox
 
 LAB = "02_vit_attention"
 CELLS = (
-    *("s0-settings", "s0-head", "s0-images", "s0-demo", "s1-places", "s1-places-claims", "s1-hat-of", "attention-map"),
-    *("s2-attentions", "s2-judges", "rollout", "s3-gradients", "s3-leave-one-out", "s3-maps", "s3-judged", "keep-tokens"),
-    *("s4-sweep-of", "s4-area-of", "s4-shuffle-of", "two-probes", "mcnemar", "s5-settings"),
+    *("s0-settings", "s0-head", "s0-images", "s0-demo", "s1-places", "s1-places-claims", "s1-hat-of", "s1-hat"),
+    *("attention-map", "s2-attentions", "s2-judges", "s2-measured", "rollout", "s3-gradients", "s3-leave-one-out"),
+    *("s3-maps", "s3-judged", "s3-scores", "keep-tokens", "s4-sweep-of", "s4-area-of", "s4-shuffle-of"),
+    *("two-probes", "mcnemar", "s5-settings"),
 )
 SMALL = {"images": 4, "train": 60, "test": 60}
 
@@ -168,11 +169,16 @@ def test_the_same_objects_stand_in_both_kinds_of_places(tiny):
 
 def test_a_hat_is_the_other_object_within_its_outline(tiny):
     thing, outline = tiny["cut_out"](tiny["x"][0], tiny["masks"][0])
-    assert thing.shape == (3, 12, 12) and outline.shape == (1, 12, 12) and outline.any(1).all() and outline.any(2).all()
+    h, w = outline.shape[1:]
+    assert max(h, w) == 9 and thing.shape == (3, h, w)
+    top, bottom, left, right = tiny["box_of"](tiny["masks"][0])
+    assert h / w == pytest.approx((bottom - top) / (right - left), rel=0.12)
     image = torch.zeros(3, 32, 32)
-    worn = tiny["put"](image, thing + 1, outline, torch.tensor(-5.0), 30.0)  # moved into the frame
+    worn = tiny["put"](image, thing + 1, outline, -5.0, 31.0)  # moved into the frame
     changed = worn.ne(0).any(0)
-    assert torch.equal(changed[:12, 20:], outline[0]) and changed.sum() == outline.sum() and not image.any()
+    assert torch.equal(changed[:h, 32 - w :], outline[0]) and changed.sum() == outline.sum() and not image.any()
+    tops = tiny["beside_at"].any(2).float().argmax(1)
+    assert tiny["beside_at"].sum((1, 2)).min() > 0 and ((tops <= 1) | (tops > 20)).all()
 
 
 def test_a_fitted_head_is_a_logistic_regression_on_frozen_features(tiny, monkeypatch, tmp_path):
@@ -212,7 +218,7 @@ def stand_in(name, *, split, size=64, limit=None, **options):
     if name == "toybox":
         return toybox.render(40, seed=len(split), size=size)
     classes = {"cifar10": 10, "imagenet_samples": 1000}[name]
-    n = min(60, limit or 60)
+    n = min(400, limit or 60)
     pixels = torch.randint(0, 256, (n, 3, 64, 64), generator=generator(0), dtype=torch.uint8)
     names = tuple(f"class {k}, other name" for k in range(classes))
     return Images(pixels, torch.arange(n) % classes, names, name, split, "noise")
