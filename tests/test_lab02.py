@@ -114,6 +114,14 @@ def test_judges_agree_with_a_map_that_can_be_counted(tiny):
     assert even[3].item() == pytest.approx(entropy(p.numpy()) / math.log(64), abs=1e-4)
     flat = tiny["judged"](torch.ones_like(covered))
     assert torch.allclose(flat[1], covered.mean(1), atol=1e-5) and torch.allclose(flat[3], torch.ones(len(covered)), atol=1e-5)
+    objects = covered >= 0.5
+    half = torch.where(objects, 0.0, 1e-3)  # half of the object's patches, and as many others
+    for row, mine in zip(half, objects, strict=True):
+        n = int(mine.sum())
+        row[mine.nonzero()[: n // 2, 0]] = 2.0
+        row[(~mine).nonzero()[: n - n // 2, 0]] = 1.0
+    kept = objects.sum(1) // 2
+    assert torch.allclose(tiny["judged"](half)[2], kept / (2 * objects.sum(1) - kept))
     opposite = tiny["judged"](1 - covered + 1e-9)
     assert (opposite[0] == 0).all() and (opposite[2] == 0).all()
 
