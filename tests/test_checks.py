@@ -11,6 +11,7 @@ import mistakes_vae
 import mistakes_vgg
 import mistakes_vit
 import pytest
+import torch
 from notebook_source import cells
 
 from labkit.check.frame import CheckFailed
@@ -44,6 +45,7 @@ def test_another_right_way_passes_too(lab, name, right):
 def test_a_mistake_fails_with_its_own_message(lab, name, wrong, words):
     with pytest.raises(CheckFailed) as failure:
         getattr(lab.check, name)(wrong)
+    assert torch.is_grad_enabled(), "a check lets a function switch gradients off for whatever comes next"
     message = [line for line in str(failure.value).splitlines() if " of the cell: " not in line]  # quotes the table's lines
     assert words in "\n".join(message)
 

@@ -112,7 +112,8 @@ def unchanged(function: Callable[..., Any], *inputs: torch.Tensor, what: str = "
         Mistake: a tensor was changed in place.
     """
     copies = [x.clone() for x in inputs]
-    function(*inputs)
+    with torch.enable_grad():  # what the function does to gradients ends with its call
+        function(*inputs)
     if any(not torch.equal(x, copy) for x, copy in zip(inputs, copies, strict=True)):
         raise Mistake(f"{what} unchanged", "changed values", "an operation in place (a name ending in _, or +=)")
 
