@@ -17,8 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from labkit import pretrain_vit, twins
 from labkit.machine import generator, local_seed, pick_device
-from labkit.recipes import TOYBOX_SEED, Trained, flipped_and_cropped, rise_and_fall
-from labkit.sets import Images, batches
+from labkit.recipes import TOYBOX_SEED, Trained, accuracy, flipped_and_cropped, preparation, rise_and_fall
+from labkit.sets import Images
 from labkit.train import Run
 from labkit.zoo import Preparation
 
@@ -98,7 +98,7 @@ def on_toybox(label: str, *, name: str) -> Trained:
 
     recipe = TOYBOX_VGG if name == "toybox_vgg" else TOYBOX
     attack = ROBUST if name.endswith("_robust") else None
-    device, test, prepare = pick_device(), toybox("test"), _preparation(name)
+    device, test, prepare = pick_device(), toybox("test"), preparation(name)
     train = render(recipe.images, seed=TOYBOX_SEED)
     if name.endswith("_marked"):
         chance = torch.rand(len(train), generator=generator(TOYBOX_SEED))
@@ -163,16 +163,11 @@ def attacked(
     return z.detach()
 
 
-def _preparation(name: str) -> Preparation:
-    twin = twins.find(name)
-    return Preparation(twin.size, twin.mean, twin.std)
-
-
 def _train_on_signs(net: nn.Module, label: str, name: str, recipe: Recipe) -> tuple[Images, Preparation]:
     """Train a net in place on the signs of `glyphs`; gives the test signs and what they are prepared with."""
     from labkit.worlds.glyphs import glyphs
 
-    twin, device, prepare = twins.find(name), pick_device(), _preparation(name)
+    twin, device, prepare = twins.find(name), pick_device(), preparation(name)
     train = glyphs("train", size=twin.size, n=recipe.images, classes=twin.classes).to(device)
     test = glyphs("test", size=twin.size, classes=twin.classes).to(device)
     _train(net, train, label, prepare, recipe, None)
@@ -255,15 +250,3 @@ def stated_accuracy(name: str) -> str:
         return "no weights"
     except ValueError:
         return "damaged"
-
-
-@torch.no_grad()
-def accuracy(net: nn.Module, images: Images, prepare: Callable[[Tensor], Tensor]) -> float:
-    """Share, 0..1, of images that the net, in eval mode for as long, puts into the right class."""
-    was_training = net.training
-    net.eval()
-    try:
-        right = [net(prepare(x)).argmax(1) == y for x, y in batches(images, batch_size=256)]
-    finally:
-        net.train(was_training)
-    return float(torch.cat(right).float().mean())

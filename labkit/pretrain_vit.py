@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from labkit import twins
 from labkit.machine import generator, local_seed, pick_device
-from labkit.recipes import TOYBOX_SEED, Trained, flipped_and_cropped, rise_and_fall
+from labkit.recipes import TOYBOX_SEED, Trained, accuracy, flipped_and_cropped, preparation, rise_and_fall
 from labkit.sets import Images, batches
 from labkit.train import Run
 from labkit.zoo import Preparation
@@ -55,7 +55,7 @@ def supervised(label: str, *, name: str) -> Trained:
         label,
         lambda x, y: F.cross_entropy(net(prepare(flipped_and_cropped(x, rng, padding=recipe.padding))).logits, y),
     )
-    return finished(net, toybox("test"), prepare, "toybox test")
+    return finished(net, toybox("test"), prepare)
 
 
 def masked(label: str, *, name: str) -> Trained:
@@ -89,7 +89,7 @@ def masked(label: str, *, name: str) -> Trained:
     fit(whole.parameters(), train, recipe, label, loss)
     net.vit.load_state_dict(whole.cpu().vit.state_dict())
     fit_head(net, train[torch.arange(LABELLED)].to("cpu"), prepare)
-    return finished(net, toybox("test"), prepare, "toybox test")
+    return finished(net, toybox("test"), prepare)
 
 
 def fit(
@@ -116,9 +116,7 @@ def fit_head(net: Any, images: Images, prepare: Preparation) -> None:
     from threadpoolctl import threadpool_limits
 
     net.eval()
-    tokens = torch.cat(
-        [net.get_submodule("vit")(prepare(x)).last_hidden_state[:, 0] for x, _ in batches(images, batch_size=256)]
-    )
+    tokens = torch.cat([net.vit(prepare(x)).last_hidden_state[:, 0] for x, _ in batches(images, batch_size=256)])
     mean, std = tokens.mean(0), tokens.std(0)
     with threadpool_limits(limits=1):
         probe = LogisticRegression(max_iter=2000).fit(((tokens - mean) / std).numpy(), images.labels.numpy())
@@ -127,21 +125,8 @@ def fit_head(net: Any, images: Images, prepare: Preparation) -> None:
     net.classifier.bias.copy_(torch.from_numpy(probe.intercept_).float() - weight @ mean)
 
 
-def finished(net: nn.Module, test: Images, prepare: Preparation, what: str) -> Trained:
+def finished(net: nn.Module, test: Images, prepare: Preparation) -> Trained:
     """The net as it will be stored, and its accuracy."""
     net.cpu().eval()
     twins.round_as_stored(net)
-    return net, {what: accuracy(net, test, prepare)}
-
-
-@torch.no_grad()
-def accuracy(net: nn.Module, images: Images, prepare: Preparation) -> float:
-    """Share, 0..1, of images that a ViT in eval mode puts into the right class."""
-    right = [net(prepare(x)).logits.argmax(1) == y for x, y in batches(images, batch_size=256)]
-    return float(torch.cat(right).float().mean())
-
-
-def preparation(name: str) -> Preparation:
-    """What the images of a twin are prepared with."""
-    twin = twins.find(name)
-    return Preparation(twin.size, twin.mean, twin.std)
+    return net, {"toybox test": accuracy(net, test, prepare)}

@@ -1,12 +1,17 @@
-"""What the recipes of the tiny twins share: a schedule of learning rates, and chance in the images."""
+"""What the recipes of the tiny twins share: a schedule of learning rates, chance in the images, and how a net is measured."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from labkit import twins
+from labkit.sets import Images, batches
+from labkit.zoo import Preparation
 
 Trained = tuple[nn.Module, dict[str, float]]  # a net, and its accuracies by what was measured
 TOYBOX_SEED = 2020  # of the training images
@@ -28,3 +33,22 @@ def flipped_and_cropped(x: Tensor, rng: torch.Generator, *, padding: int) -> Ten
     # all crops of all images as a view, (B, C, 2 padding + 1, 2 padding + 1, H, W), of which one an image is copied
     crops = F.pad(x, (padding,) * 4, mode="reflect").unfold(2, height, 1).unfold(3, width, 1)
     return crops[torch.arange(n, device=x.device), :, down.to(x.device), right.to(x.device)]
+
+
+def preparation(name: str) -> Preparation:
+    """What the images of a twin are prepared with."""
+    twin = twins.find(name)
+    return Preparation(twin.size, twin.mean, twin.std)
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, images: Images, prepare: Callable[[Tensor], Tensor]) -> float:
+    """Share, 0..1, of images that the net, in eval mode for as long, puts into the right class."""
+    was_training = net.training
+    net.eval()
+    try:
+        found = ((net(prepare(x)), y) for x, y in batches(images, batch_size=256))
+        right = [getattr(out, "logits", out).argmax(1) == y for out, y in found]  # transformers: .logits
+    finally:
+        net.train(was_training)
+    return float(torch.cat(right).float().mean())

@@ -91,7 +91,7 @@ def _vit_layers(depth: int) -> tuple[str, ...]:
 def vit_options(hidden: int, depth: int) -> dict[str, Any]:
     """Options that a ViT of transformers and its masked autoencoder share: 8 x 8 patches of an image of 32 pixels a side.
 
-    Weights start with deviation 0.1, as a width of `hidden` asks for: the library's 0.02 suits 768. Attention is computed
+    Weights start with deviation 0.1: the library's 0.02 is meant for a width of 768. Attention is computed
     so that it can be read; a head has 16 numbers (ViT-B/16: 64).
     """
     return {

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import torch
 import torch.nn.functional as F
-from notebook_source import namespace
+from notebook_source import gradients_off, namespace, touching
 from torch import nn
 
 from labkit.check import saliency as check  # noqa: F401 - read by test_checks.py
@@ -116,16 +116,7 @@ def sloped(score=own, leaf=private, grad=autograd):
     return f
 
 
-def touched(name, touch):
-    """The solution, and then something is done to what came in."""
-
-    def f(*args):
-        out = SOLUTIONS[name](*args)
-        touch(*args)
-        return out
-
-    f.__signature__ = SIGNATURES[name]
-    return f
+touched = touching(SOLUTIONS, SIGNATURES)
 
 
 def frozen(net, *args):
@@ -136,10 +127,6 @@ def frozen(net, *args):
 def thawed(net, *args):
     for p in net.parameters():
         p.requires_grad_(True)
-
-
-def gradients_off(*args):
-    torch.set_grad_enabled(False)
 
 
 def brightened(net, x, *args):

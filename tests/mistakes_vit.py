@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from notebook_source import namespace
+from notebook_source import gradients_off, namespace, touching
 from scipy import stats
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
@@ -32,16 +32,7 @@ def then(name, change):
     return f
 
 
-def touched(name, touch):
-    """The solution, and then something is done to what came in."""
-
-    def f(*args):
-        out = SOLUTIONS[name](*args)
-        touch(*args)
-        return out
-
-    f.__signature__ = SIGNATURES[name]
-    return f
+touched = touching(SOLUTIONS, SIGNATURES)
 
 
 def given(name, change):
@@ -52,10 +43,6 @@ def given(name, change):
 
     f.__signature__ = SIGNATURES[name]
     return f
-
-
-def gradients_off(*args):
-    torch.set_grad_enabled(False)
 
 
 # top_k

@@ -40,3 +40,25 @@ def shortened(notebook: str, profile: str, **changes: Any) -> Lab:
 
     lab.settings, lab.show = changed, lambda figure, *, alt: None
     return lab
+
+
+def touching(solutions: dict[str, Any], signatures: dict[str, Any]) -> Any:
+    """Makes wrong answers: `touched(name, touch)` is a solution that then does something to what came in."""
+
+    def touched(name: str, touch: Any) -> Any:
+        def f(*args: Any) -> Any:
+            out = solutions[name](*args)
+            touch(*args)
+            return out
+
+        f.__signature__ = signatures[name]  # type: ignore[attr-defined]
+        return f
+
+    return touched
+
+
+def gradients_off(*args: Any) -> None:
+    """What `touched` may do: switch gradients off for whatever comes next."""
+    import torch
+
+    torch.set_grad_enabled(False)

@@ -24,9 +24,10 @@ MODULES = {
 ROWS = (
     ("files", "machine"),
     ("sets", "arms", "narrow", "ledger", "checkpoint", "history", "check.frame", "check.nets"),
-    ("public", "worlds", "twins", "samples", "plots", "embed", "smallconv", "recipes"),
+    ("public", "worlds", "twins", "samples", "plots", "embed", "smallconv"),
     ("train", "report", "check", "probes", "features", "duplicates", "zoo"),
-    ("lab", "pretrain_vit"),
+    ("lab", "recipes"),
+    ("pretrain_vit",),
     ("pretrain",),
     ("book",),
     ("calibrate",),

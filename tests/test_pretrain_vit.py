@@ -52,7 +52,7 @@ def test_the_supervised_recipe_learns_its_images(monkeypatch):
     net, accuracies = pretrain.RECIPES["toybox_vit_small"]("training")
     assert not net.training and set(accuracies) == {"toybox test"}
     drawn = toybox.render(160, seed=pretrain.TOYBOX_SEED)
-    assert pretrain_vit.accuracy(net, drawn, PREPARE) > 0.4
+    assert pretrain.accuracy(net, drawn, PREPARE) > 0.4
     assert all(torch.equal(p, p.half().float()) for p in net.parameters())
 
 

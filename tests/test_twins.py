@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.models import VGG, SqueezeNet, squeezenet1_1, vgg16, vgg16_bn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from labkit import files, pretrain, pretrain_vit, twins
+from labkit import files, pretrain, twins
 from labkit.machine import local_seed
 from labkit.narrow import NarrowResNet, NarrowSqueezeNet, NarrowVGG
 from labkit.worlds.glyphs import glyphs
@@ -399,10 +399,7 @@ def test_nets_for_toybox_reach_the_accuracies_that_they_state(name):
     committed(name)
     twin, net = twins.TWINS[name], twins.load(name)
     prepare, stated = Preparation(twin.size, twin.mean, twin.std), twins.accuracy(name)
-    if name in twins.VITS:
-        again = {"toybox test": pretrain_vit.accuracy(net, toybox("test"), prepare)}
-    else:
-        again = pretrain.measured(net, name, toybox("test"), prepare)
+    again = pretrain.measured(net, name, toybox("test"), prepare)
     assert set(again) == set(stated) and "glyphs" not in twins.about(name)["source"]
     assert all(again[what] == pytest.approx(share, abs=0.01) for what, share in stated.items())
     with torch.no_grad():  # the first figure once more, by hand

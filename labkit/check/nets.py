@@ -69,6 +69,9 @@ def some(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+GRADIENTS_OFF = "a set_grad_enabled(False) that nobody takes back: use a `with` block"
+
+
 def call(function: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> Any:
     """Call a student's function, with gradients on however the last call left them.
 
@@ -88,6 +91,22 @@ def call(function: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> 
         raise
 
 
+def call_watched(function: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> Any:
+    """Call a student's function as `call` does, and see that it leaves gradients on.
+
+    Raises:
+        Mistake: an error has words of the hints, or gradients are off afterwards.
+    """
+
+    def watched(*args: Any) -> Any:
+        out = function(*args)
+        if not torch.is_grad_enabled():
+            raise Mistake("gradients on again after the function", "gradients off", GRADIENTS_OFF)
+        return out
+
+    return call(watched, *args, hints=hints)
+
+
 def gradients_as_before(net: nn.Module, enabled: list[bool]) -> None:
     """See that a function left gradients on, noted in `enabled` once after its call, and no parameter frozen.
 
@@ -95,8 +114,7 @@ def gradients_as_before(net: nn.Module, enabled: list[bool]) -> None:
         Mistake: it switched gradients off and left them so, or froze the net.
     """
     if enabled != [True]:
-        cause = "a set_grad_enabled(False) that nobody takes back: use a `with` block"
-        raise Mistake("gradients on again after the function", "gradients off", cause)
+        raise Mistake("gradients on again after the function", "gradients off", GRADIENTS_OFF)
     if not all(parameter.requires_grad for parameter in net.parameters()):
         cause = "the net is to stay as it was: torch.no_grad() rather than requires_grad_(False)"
         raise Mistake("requires_grad as it was", "parameters that are frozen now", cause)

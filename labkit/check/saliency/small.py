@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.check.frame import F64, Mistake, compare
-from labkit.check.nets import Broken, Log, call, settle
+from labkit.check.nets import Broken, Log, call_watched, settle
 
 SHAPE = (3, 4, 5)
 _SCORE = "s is the logit of the class asked for, as it comes out of the net"
@@ -147,15 +147,7 @@ def apply(f: Callable[..., Any], *args: Any) -> Any:
     Raises:
         Mistake: such an error, or gradients are off afterwards.
     """
-
-    def watched(*args: Any) -> Any:
-        out = f(*args)
-        if not torch.is_grad_enabled():
-            raise Mistake("gradients on again after the function", "gradients off",
-                          "a set_grad_enabled(False) that nobody takes back: use a `with` block")  # fmt: skip
-        return out
-
-    return call(watched, *args, hints=HINTS)
+    return call_watched(f, *args, hints=HINTS)
 
 
 def judge(out: Any, want: Tensor, known: Callable[[], Mapping[str, Any]]) -> None:

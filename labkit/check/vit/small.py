@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from labkit.check.frame import Mistake, compare, draw
-from labkit.check.nets import call, settle
+from labkit.check.nets import call_watched, settle
 
 PATCH = 4  # pixels a side
 
@@ -39,15 +39,7 @@ def apply(f: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> Any:
     Raises:
         Mistake: such an error, or gradients are off afterwards.
     """
-
-    def watched(*args: Any) -> Any:
-        out = f(*args)
-        if not torch.is_grad_enabled():
-            raise Mistake("gradients on again after the function", "gradients off",
-                          "a set_grad_enabled(False) that nobody takes back: use a `with` block")  # fmt: skip
-        return out
-
-    return call(watched, *args, hints=hints)
+    return call_watched(f, *args, hints=hints)
 
 
 def judge(
