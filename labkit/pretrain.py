@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from labkit import pretrain_vit, twins
+from labkit import pretrain_clip, pretrain_vit, twins
 from labkit.machine import generator, local_seed, pick_device
 from labkit.recipes import TOYBOX_SEED, Trained, accuracy, flipped_and_cropped, preparation, rise_and_fall
 from labkit.sets import Images
@@ -60,7 +60,7 @@ def resnet(label: str, *, name: str) -> Trained:
     net = twins.build(name, seed=RESNET.seed)
     test, prepare = _train_on_signs(net, label, name, RESNET)
     twins.round_as_stored(net)
-    return net.eval(), {"glyphs test": accuracy(net, test, prepare)}
+    return Trained(net.eval(), {"glyphs test": accuracy(net, test, prepare)})
 
 
 def vgg(label: str, *, name: str) -> Trained:
@@ -73,7 +73,7 @@ def vgg(label: str, *, name: str) -> Trained:
         test, prepare = _train_on_signs(normalised, label, name, VGG)
     net.load_state_dict(folded(normalised.cpu().eval()))
     twins.round_as_stored(net)
-    return net.eval(), {"glyphs test": accuracy(net, test.to("cpu"), prepare)}
+    return Trained(net.eval(), {"glyphs test": accuracy(net, test.to("cpu"), prepare)})
 
 
 def folded(net: nn.Module) -> dict[str, Tensor]:
@@ -119,7 +119,7 @@ def on_toybox(label: str, *, name: str) -> Trained:
         net.load_state_dict(folded_in_place(normalised).state_dict())
     net.cpu()
     twins.round_as_stored(net)
-    return net.eval(), measured(net, name, test, prepare)
+    return Trained(net.eval(), measured(net, name, test, prepare))
 
 
 def measured(net: nn.Module, name: str, test: Images, prepare: Preparation) -> dict[str, float]:
@@ -209,6 +209,7 @@ RECIPES: dict[str, Callable[[str], Trained]] = {
         name: partial(pretrain_vit.masked if name == "toybox_mae" else pretrain_vit.supervised, name=name)
         for name in twins.VITS
     },
+    **{name: partial(pretrain_clip.pair, name=name) for name in twins.CLIPS},
 }
 
 
@@ -227,7 +228,7 @@ def rebuild(name: str) -> str:
     stated = stated_accuracy(name)
     twins.require_writable(name)  # before the training, not after it
     began = time.perf_counter()
-    net, measured = RECIPES[name](f"training {name}")
+    net, measured, notes = RECIPES[name](f"training {name}")
     seconds = time.perf_counter() - began
     about = {
         "command": f"labkit data --rebuild-weights {name}",
@@ -236,6 +237,7 @@ def rebuild(name: str) -> str:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "torch": torch.__version__,
         "seconds": f"{seconds:.0f}",
+        **notes,
     }
     path = twins.save(name, net, about)
     size = path.stat().st_size / 1000

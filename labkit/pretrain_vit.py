@@ -129,4 +129,4 @@ def finished(net: nn.Module, test: Images, prepare: Preparation) -> Trained:
     """The net as it will be stored, and its accuracy."""
     net.cpu().eval()
     twins.round_as_stored(net)
-    return net, {"toybox test": accuracy(net, test, prepare)}
+    return Trained(net, {"toybox test": accuracy(net, test, prepare)})

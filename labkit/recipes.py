@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +15,15 @@ from labkit import twins
 from labkit.sets import Images, batches
 from labkit.zoo import Preparation
 
-Trained = tuple[nn.Module, dict[str, float]]  # a net, and its accuracies by what was measured
 TOYBOX_SEED = 2020  # of the training images
+
+
+class Trained(NamedTuple):
+    """A net, its accuracies by what was measured, and notes that go into the header of its file."""
+
+    net: nn.Module
+    accuracies: dict[str, float]
+    notes: Mapping[str, str] = MappingProxyType({})
 
 
 def rise_and_fall(progress: float, warm: float) -> float:

@@ -28,7 +28,7 @@ class Twin:
 
     `build` gives the net with random weights from torch's global generator. `layers` are module names in the order of the
     forward pass, `head` is the last layer. The net takes RGB images of `size` pixels a side, (x - mean) / std by channel
-    with x in 0..1, and gives logits of `classes` classes.
+    with x in 0..1, and gives logits of `classes` classes. A pair of towers (CLIPS) has no head and no classes.
     """
 
     name: str
@@ -106,6 +106,16 @@ def vit_options(hidden: int, depth: int) -> dict[str, Any]:
     }
 
 
+def _clip() -> nn.Module:
+    from open_clip.model import CLIP
+
+    from labkit import words
+
+    vision = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64}  # RN50: 224, [3, 4, 6, 3], 64
+    text = {"context_length": words.CONTEXT, "vocab_size": words.VOCABULARY, "width": 64, "heads": 4, "layers": 1}
+    return CLIP(embed_dim=64, vision_cfg=vision, text_cfg=text)
+
+
 def _toybox_resnet() -> nn.Module:
     from labkit.narrow import NarrowResNet
 
@@ -136,6 +146,13 @@ TWINS = {
         ),
     )
 }
+#: Pairs of an image and a text tower: trained in the usual way; at a low temperature; so, on captions that vary in detail, as
+#: those of the web do; on captions that name the class alone; and on captions of which half are another image's
+CLIPS = {
+    name: Twin(name, _clip, ("visual", "transformer"), "", 64, MEAN, STD, 0)
+    for name in ("toybox_clip", "toybox_clip_cold", "toybox_clip_web", "toybox_clip_class", "toybox_clip_noisy")
+}
+ALL = {**TWINS, **CLIPS}
 
 
 def build(name: str, *, seed: int = 0) -> nn.Module:
@@ -222,7 +239,7 @@ def told(accuracies: dict[str, float]) -> str:
 def status() -> list[tuple[str, str, Path]]:
     """State of each twin's weights: (name, 'here' | 'damaged' | 'absent', where they are or belong)."""
     rows = []
-    for name in TWINS:
+    for name in ALL:
         try:
             _read(name)
             state = "here"
@@ -260,9 +277,9 @@ def find(name: str) -> Twin:
     Raises:
         ValueError: there is none.
     """
-    if name not in TWINS:
-        raise ValueError(f"there is no tiny twin {name!r}: use one of {', '.join(TWINS)}")
-    return TWINS[name]
+    if name not in ALL:
+        raise ValueError(f"there is no tiny twin {name!r}: use one of {', '.join(ALL)}")
+    return ALL[name]
 
 
 def _stored(value: Tensor) -> Tensor:

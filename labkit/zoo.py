@@ -191,7 +191,8 @@ def _twin(name: str, pretrained: bool, seed: int) -> Parts:
 
 def _torchvision(name: str, pretrained: bool, seed: int) -> Parts:
     plan, random = TORCHVISION[name], partial(_architecture, name, init_weights=True)
-    net, provenance, distrust = _net(name, plan.weights, partial(_filled, name) if pretrained else None, random, seed)
+    official = partial(_filled, name) if pretrained else None
+    net, provenance, distrust = official_or_random(name, plan.weights, official, random, seed)
     if name == "inception_v3":  # what is wanted of it are its features and its logits, in training too
         net.aux_logits, net.AuxLogits = False, None
     return Parts(net, plan.layers, plan.head, Preparation(plan.size, IMAGENET_MEAN, IMAGENET_STD), provenance, distrust)
@@ -199,7 +200,7 @@ def _torchvision(name: str, pretrained: bool, seed: int) -> Parts:
 
 def _transformers(name: str, pretrained: bool, seed: int) -> Parts:
     plan, official = hub.NETS[name], partial(hub.load, name, seed=seed) if pretrained else None
-    net, provenance, distrust = _net(name, "the hub's", official, partial(hub.build, name), seed)
+    net, provenance, distrust = official_or_random(name, "the hub's", official, partial(hub.build, name), seed)
     layers = tuple(f"vit.layers.{number}" for number in range(plan.options["num_hidden_layers"]))
     return Parts(net, layers, "classifier", Preparation(plan.options["image_size"], *plan.statistics), provenance, distrust)
 
@@ -207,8 +208,16 @@ def _transformers(name: str, pretrained: bool, seed: int) -> Parts:
 Official = Callable[[], tuple[Any, str]] | None
 
 
-def _net(name: str, which: str, official: Official, random: Callable[[], Any], seed: int) -> tuple[Any, str, str | None]:
-    """A net with published weights if `official` gives them, else with random ones; its provenance, and distrust."""
+def official_or_random(
+    name: str, which: str, official: Official, random: Callable[[], Any], seed: int
+) -> tuple[Any, str, str | None]:
+    """A net with the published weights that `official` gives, or with random ones drawn from `seed`; provenance, and distrust.
+
+    Random ones it gets without `official`, and where that is offline and LABKIT_RANDOM_WEIGHTS lets them stand in for `which`.
+
+    Raises:
+        labkit.files.OfflineError: from `official`, where nothing may stand in.
+    """
     provenance, distrust = f"{name}: random weights (seed {seed})", None
     if official:
         try:

@@ -3,6 +3,7 @@
 import functools
 import inspect
 
+import mistakes_clip
 import mistakes_dann
 import mistakes_gan
 import mistakes_resnet
@@ -16,7 +17,16 @@ from notebook_source import cells
 
 from labkit.check.frame import CheckFailed
 
-LABS = (mistakes_resnet, mistakes_vit, mistakes_gan, mistakes_vae, mistakes_dann, mistakes_vgg, mistakes_saliency)
+LABS = (
+    mistakes_resnet,
+    mistakes_vit,
+    mistakes_gan,
+    mistakes_vae,
+    mistakes_clip,
+    mistakes_vgg,
+    mistakes_saliency,
+    mistakes_dann,
+)
 EACH = [pytest.param(lab, name, id=f"{lab.LAB[:2]} {name}") for lab in LABS for name in lab.CHECKS]
 MISTAKES = [
     pytest.param(lab, name, wrong, words, id=f"{lab.LAB[:2]} {name}: {words}")

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from labkit import machine, pretrain, pretrain_vit, twins
+from labkit import machine, pretrain, pretrain_clip, pretrain_vit, twins
 from labkit.cli import app
 from labkit.sets import Images
 from labkit.train import NonFiniteLoss
@@ -48,7 +48,9 @@ def workbook(tmp_path, monkeypatch):
     for recipe in ("SUPERVISED", "SHORT", "MASKED"):
         monkeypatch.setattr(pretrain_vit, recipe, replace(getattr(pretrain_vit, recipe), epochs=1, images=128))
     monkeypatch.setattr(pretrain_vit, "LABELLED", 100)
-    monkeypatch.setattr("labkit.worlds.toybox.toybox", lambda split: toybox.render(40, seed=1))
+    monkeypatch.setattr(pretrain_clip, "RECIPE", replace(pretrain_clip.RECIPE, epochs=1, images=128, watched=20))
+    monkeypatch.setattr(pretrain_clip, "SEEDS", (0,))
+    monkeypatch.setattr("labkit.worlds.toybox.toybox", lambda split, size=32: toybox.render(40, seed=1, size=size))
     return tmp_path
 
 
@@ -75,8 +77,8 @@ def test_the_named_weights_are_remade_and_told_against_those_before(workbook):
 def test_without_a_name_all_are_remade(workbook):
     result = data("--rebuild-weights")
     assert result.exit_code == 0, result.stderr
-    assert [line.split(":")[0] for line in result.stdout.splitlines()] == list(twins.TWINS)
-    assert result.stdout.count("(before: no weights)") == len(twins.TWINS)
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == list(twins.ALL)
+    assert result.stdout.count("(before: no weights)") == len(twins.ALL)
     assert {state for _, state, _ in twins.status()} == {"here"}
 
 
@@ -92,12 +94,12 @@ def test_the_tiny_vgg_is_trained_with_batch_norm_and_kept_without(workbook, monk
     monkeypatch.setattr(pretrain, "VGG", replace(pretrain.VGG, epochs=2, images=128))
     kept, fold = [], pretrain.folded
     monkeypatch.setattr(pretrain, "folded", lambda net: kept.append(net) or fold(net))
-    net, accuracies = pretrain.RECIPES["tiny_vgg"]("training")
+    net, accuracies, _ = pretrain.RECIPES["tiny_vgg"]("training")
     (normalised,) = kept
     state = torch.get_rng_state()
     torch.rand(7)  # what others draw changes nothing, and nothing is drawn at their cost
     drawn = torch.get_rng_state()
-    again, _ = pretrain.RECIPES["tiny_vgg"]("training")
+    again, *_ = pretrain.RECIPES["tiny_vgg"]("training")
     assert torch.equal(torch.get_rng_state(), drawn) and not torch.equal(drawn, state)
     assert all(torch.equal(p, q) for p, q in zip(net.parameters(), again.parameters(), strict=True))
     kept.pop()
@@ -128,7 +130,7 @@ def test_the_accuracy_stated_is_that_of_the_net_as_loaded(workbook, monkeypatch)
 
 def test_the_recipe_trains_and_learns(workbook, monkeypatch):
     monkeypatch.setattr(pretrain, "RESNET", replace(pretrain.RESNET, epochs=8, images=256))
-    net, accuracies = pretrain.RECIPES[SMALL]("training")
+    net, accuracies, _ = pretrain.RECIPES[SMALL]("training")
     start = twins.build(SMALL, seed=pretrain.RESNET.seed)
     assert not net.training and int(net.bn1.num_batches_tracked) == 32
     assert all(not torch.equal(p, q) for p, q in zip(net.parameters(), start.parameters(), strict=True))
@@ -142,7 +144,7 @@ def test_the_steps_are_those_of_sgd_with_nesterov_momentum(workbook, monkeypatch
     monkeypatch.setattr(twins, "build", lambda name, seed: build(name, seed=seed).double())
     monkeypatch.setattr(twins, "round_as_stored", lambda net: None)
     monkeypatch.setattr(pretrain, "accuracy", lambda net, images, prepare: 0.0)
-    net, _ = pretrain.RECIPES[SMALL]("training")
+    net, *_ = pretrain.RECIPES[SMALL]("training")
     images, recipe, reference = world("train", n=128), pretrain.RESNET, twins.build(SMALL, seed=0)
     velocity = {}
     assert [len(batch) for batch in seen] == [64, 64]
@@ -249,7 +251,7 @@ def test_the_list_names_sets_and_nets_with_state_accuracy_and_size(workbook):
     result = data()
     assert result.exit_code == 0, result.stderr
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
-    assert {"mnist", "cifar10", *twins.TWINS} <= set(rows)
+    assert {"mnist", "cifar10", *twins.ALL} <= set(rows)
     path = twins.weights_file(SMALL)
     assert rows[SMALL].split(maxsplit=2)[1:] == ["here", f"glyphs test 25.0 %, {path.stat().st_size / 1000:.0f} kB, {path}"]
     assert rows["tiny_resnet"].split() == ["tiny_resnet", "absent", str(twins.weights_file("tiny_resnet"))]

@@ -49,7 +49,7 @@ def test_places_are_known_before_anything_is_learnt_and_free_to_change():
 
 def test_the_supervised_recipe_learns_its_images(monkeypatch):
     monkeypatch.setattr(pretrain_vit, "SUPERVISED", replace(pretrain_vit.SUPERVISED, epochs=24, images=160))
-    net, accuracies = pretrain.RECIPES["toybox_vit_small"]("training")
+    net, accuracies, _ = pretrain.RECIPES["toybox_vit_small"]("training")
     assert not net.training and set(accuracies) == {"toybox test"}
     drawn = toybox.render(160, seed=pretrain.TOYBOX_SEED)
     assert pretrain.accuracy(net, drawn, PREPARE) > 0.4
@@ -81,7 +81,7 @@ def test_the_autoencoder_hides_its_share_and_sees_no_label(monkeypatch):
         return out
 
     monkeypatch.setattr(ViTMAEForPreTraining, "forward", spy)
-    net, accuracies = pretrain.RECIPES["toybox_mae"]("training")
+    net, accuracies, _ = pretrain.RECIPES["toybox_mae"]("training")
     assert len(seen) == 2 and set(accuracies) == {"toybox test"}
     hidden = 64 - int(64 * (1 - pretrain_vit.MASK_RATIO))
     assert all((mask.sum(1) == hidden).all() for mask in seen) and not torch.equal(seen[0][0], seen[1][0])

@@ -238,6 +238,7 @@ def test_status_tells_here_from_absent_and_where_it_is_or_belongs(official, monk
     public = files.home() / "data" / "public"
     absent = [("mnist_m", "absent", public / "mnist_m"), ("cifar10", "absent", public), ("celeba", "absent", public / "celeba")]
     absent += [(name, "absent", public / name) for name in ("scene15", "imagenet_samples")]
+    absent += [("stl10", "absent", public)]
     assert public_status() == [(name, "absent", public / kind / "raw") for name, kind in SETS.items()] + absent
     monkeypatch.setenv("LABKIT_DATA", str(data))
     assert public_status() == [(name, "here", data.resolve() / kind / "raw") for name, kind in SETS.items()] + absent

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.models import VGG, SqueezeNet, squeezenet1_1, vgg16, vgg16_bn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from labkit import files, pretrain, twins
+from labkit import files, pretrain, twins, words
 from labkit.machine import local_seed
 from labkit.narrow import NarrowResNet, NarrowSqueezeNet, NarrowVGG
 from labkit.worlds.glyphs import glyphs
@@ -216,7 +216,7 @@ def test_a_damaged_file_is_refused_with_what_to_type(workbook, spoil):
     assert "`labkit data --rebuild-weights tiny_resnet`" in str(caught.value)
     if spoil.__name__ != "anothers":  # whole in itself
         states = {name: state for name, state, _ in twins.status()}
-        assert states == dict.fromkeys(twins.TWINS, "absent") | {"tiny_resnet": "damaged"}
+        assert states == dict.fromkeys(twins.ALL, "absent") | {"tiny_resnet": "damaged"}
 
 
 def test_a_missing_file_is_named_with_what_to_type(workbook):
@@ -373,19 +373,22 @@ def test_all_weights_together_stay_below_12_mb():
 
 
 def test_every_twin_has_its_weights_its_card_and_its_recipe():
-    assert {path.stem for path in WEIGHTS.glob("*.safetensors")} == set(twins.TWINS) == set(pretrain.RECIPES)
+    assert {path.stem for path in WEIGHTS.glob("*.safetensors")} == set(twins.ALL) == set(pretrain.RECIPES)
     cards = re.findall(r"^## (\w+)$", (WEIGHTS / "README.md").read_text(encoding="utf-8"), flags=re.M)
-    assert cards == list(twins.TWINS)
+    assert cards == list(twins.ALL)
 
 
-@pytest.mark.parametrize("name", twins.TWINS)
+@pytest.mark.parametrize("name", twins.ALL)
 def test_the_card_says_what_the_file_is(name, signs):
     path, text = committed(name), card(name)
     parameters = sum(p.numel() for p in twins.build(name).parameters())
     assert f"It has {parameters:,} parameters, its file takes {path.stat().st_size / 1000:.0f} kB" in text
     for what, share in twins.accuracy(name).items():
         assert f"{100 * share:.1f} %" in text, what
-    if name in ON_TOYBOX:
+    if name in twins.CLIPS:
+        share = twins.accuracy(name)["toybox zero-shot"]
+        assert f"it is right on {100 * share:.1f} % of the 2,000 test images of `toybox`" in text
+    elif name in ON_TOYBOX:
         share = twins.accuracy(name)["toybox test"]
         assert f"it is right on {100 * share:.1f} % of the 2,000 test images of `toybox`" in text
     else:
@@ -407,6 +410,18 @@ def test_nets_for_toybox_reach_the_accuracies_that_they_state(name):
     found = out.logits if name in twins.VITS else out
     right = (found.argmax(1) == toybox("test").labels[:500]).float().mean()
     assert float(right) == pytest.approx(stated["toybox test"], abs=0.04)
+
+
+@pytest.mark.parametrize("name", twins.CLIPS)
+def test_pairs_of_towers_reach_the_accuracy_that_they_state(name):
+    committed(name)
+    net, images = twins.load(name), toybox("test", size=64)
+    with torch.no_grad():
+        parts = ((part.float() / 255 - 0.5) / 0.25 for part in images.pixels.split(250))
+        x = torch.cat([net.encode_image(part, normalize=True) for part in parts])
+        y = net.encode_text(words.tokenize([f"a photo of a {name}" for name in images.class_names]))
+    right = ((x @ y.T / y.norm(dim=1)).argmax(1) == images.labels).double().mean().item()
+    assert right == pytest.approx(twins.accuracy(name)["toybox zero-shot"], abs=0.004) and right > 0.88
 
 
 @pytest.mark.parametrize("name", [name for name in twins.TWINS if name not in ON_TOYBOX])

@@ -12,6 +12,7 @@ from labkit.public import cifar, idx
 from labkit.public import imagenet_samples as samples
 from labkit.public import mnist_m as blended
 from labkit.public import scene15 as places
+from labkit.public import stl10 as things
 from labkit.public.archives import DamagedData
 from labkit.sets import Images
 
@@ -35,6 +36,7 @@ SETS = {
     "celeba": Source(portraits.celeba, portraits.fetch, portraits.status),
     "scene15": Source(places.scene15, places.fetch, places.status),
     "imagenet_samples": Source(samples.imagenet_samples, samples.fetch, samples.status),
+    "stl10": Source(things.stl10, things.fetch, things.status),
 }
 
 

@@ -88,11 +88,11 @@ def unpacked(folder: Path) -> Path | None:
         for path in level:
             if any(name in SPLITS or class_of(name) for name in _subfolders(path)):
                 return path
-        level = [below for path in level for below in _inside(path)]
+        level = [below for path in level for below in visible_folders(path)]
     return None
 
 
-def _inside(folder: Path) -> list[Path]:
+def visible_folders(folder: Path) -> list[Path]:
     """Folders inside, less hidden ones and what a Mac adds to archives."""
     paths = folder.iterdir() if folder.is_dir() else ()
     return sorted(path for path in paths if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
@@ -100,7 +100,7 @@ def _inside(folder: Path) -> list[Path]:
 
 def _subfolders(folder: Path) -> dict[str, Path]:
     """Folders inside, by their name in lower case."""
-    return {path.name.lower(): path for path in _inside(folder)}
+    return {path.name.lower(): path for path in visible_folders(folder)}
 
 
 def listing(root: Path) -> Listing:
@@ -131,18 +131,25 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     """Images by class, in the order of their numbers."""
     known = f"{', '.join(CLASSES)} (or {ORIGINAL[1]}, {ORIGINAL[5]} and so on, or 00..14)"
     found: dict[str, list[Path]] = {}
-    for path in _inside(folder):
+    for path in visible_folders(folder):
         name = class_of(path.name)
         if name is None:
             raise DamagedData(f"{path} is no class of 15-Scene: take it away or rename it; known are {known}")
-        images = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+        images = visible_images(path)
         if images and name in found:
             raise DamagedData(f"{path} and {found[name][0].parent} both hold {name}: keep one of them")
         if images:
-            found[name] = sorted(images, key=_by_number)
+            found[name] = images
     if missing := [name for name in CLASSES if name not in found]:
         raise DamagedData(f"{folder} has no images of {', '.join(missing)}: put a folder of each there; known are {known}")
     return found
+
+
+def visible_images(folder: Path) -> list[Path]:
+    """Images inside, in the order of their numbers, less hidden ones (as are those that a Mac adds)."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    images = [path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()]
+    return sorted(images, key=_by_number)
 
 
 def _by_number(path: Path) -> tuple[list[tuple[int, str]], str]:

@@ -103,10 +103,11 @@ def render(n: int, *, seed: int, size: int = 32, labels: Tensor | None = None, c
     where its class is usual (HABITAT), else in any of the eight, so that 0 makes background and class independent.
 
     Masks are True where the object covers at least half of the pixel; shadow, foam, smoke and what lies about do not
-    count. Captions read 'a photo of a small red automobile on grass'. Attributes (n,): colour and background, int64,
-    number COLOURS and BACKGROUNDS; large is bool (about 0.7 to 0.9 of the frame, else 0.45 to 0.6), facing_right bool;
-    area, float32, is the share of pixels in the mask. Objects lean to the centre: 0.18 of half the frame is the
-    standard deviation of their place in either direction. Pose or make, light and second colour vary without a record.
+    count. Captions read 'a photo of a small red automobile on grass'. Attributes (n,): colour, background and kind, int64,
+    number COLOURS, BACKGROUNDS and the three poses or makes of a class (OBJECTS); large is bool (about 0.7 to 0.9 of the
+    frame, else 0.45 to 0.6), facing_right bool; area, float32, is the share of pixels in the mask. Objects lean to the
+    centre: 0.18 of half the frame is the standard deviation of their place in either direction. Light and second colour
+    vary without a record.
 
     Raises:
         ValueError: n is below 1, size below 24, context not in 0..1, or labels are not int64 (n,) within 0..9.
@@ -132,7 +133,7 @@ def render(n: int, *, seed: int, size: int = 32, labels: Tensor | None = None, c
         _put(pixels, rows, picture)
         _put(masks, rows, mask)
     _grain(pixels, rng)
-    known = {key: sheet[key] for key in ("colour", "background", "large", "facing_right")}
+    known = {key: sheet[key] for key in ("colour", "background", "large", "facing_right", "kind")}
     return Images(
         pixels=pixels,
         labels=labels.clone(),
