@@ -46,6 +46,20 @@ def place(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (m.sum(1) * axis).sum(1), (m.sum(2) * axis).sum(1)
 
 
+def test_the_kind_says_which_of_the_three_ships_was_drawn(monkeypatch):
+    drawn, ships = [], drawing.OBJECTS["ship"]
+    monkeypatch.setitem(
+        drawing.OBJECTS,
+        "ship",
+        tuple(
+            lambda subject, draw=draw, k=k: drawn.append((k, len(subject.body))) or draw(subject)
+            for k, draw in enumerate(ships)
+        ),
+    )
+    images = render(60, seed=4, labels=torch.full((60,), CIFAR10.index("ship")))
+    assert sorted(drawn) == list(enumerate(images.attributes["kind"].bincount().tolist()))
+
+
 def test_the_splits_hold_cifars_classes_in_equal_shares_with_masks_captions_and_attributes(drawn):
     for split, n in (("train", 4000), ("test", 2000)):
         images = drawn[split]
@@ -55,9 +69,16 @@ def test_the_splits_hold_cifars_classes_in_equal_shares_with_masks_captions_and_
         assert images.labels.bincount().tolist() == [n // 10] * 10
         assert images.masks.shape == (n, 32, 32) and images.masks.dtype == torch.bool
         assert len(images.captions) == n
-        types = {"colour": torch.int64, "background": torch.int64, "large": torch.bool, "facing_right": torch.bool}
+        types = {
+            "colour": torch.int64,
+            "background": torch.int64,
+            "large": torch.bool,
+            "facing_right": torch.bool,
+            "kind": torch.int64,
+        }
         assert {key: value.dtype for key, value in images.attributes.items()} == {**types, "area": torch.float32}
         assert all(value.shape == (n,) for value in images.attributes.values())
+        assert images.attributes["kind"].bincount().tolist() == pytest.approx([n / 3] * 3, rel=0.1)
         alike = float((images.labels[1:] == images.labels[:-1]).float().mean())
         assert 0.07 < alike < 0.13  # in random order, neither sorted nor in turn
 
