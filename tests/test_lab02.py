@@ -11,6 +11,7 @@ from scipy.stats import entropy, spearmanr
 from torch import nn
 
 from labkit import sets, zoo
+from labkit.files import OfflineError
 from labkit.ledger import NOT_MEASURED
 from labkit.machine import generator
 from labkit.public import hub
@@ -257,7 +258,7 @@ def test_larger_profiles_go_through_every_cell_and_random_weights_are_not_measur
 
 
 def _absent(name, **options):
-    raise hub.files.OfflineError(f"{name} is not here")
+    raise OfflineError(f"{name} is not here")
 
 
 def _small_cnn(architecture):

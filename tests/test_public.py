@@ -24,7 +24,7 @@ from PIL import Image
 from torchvision import datasets, transforms
 
 from labkit import files
-from labkit.public import DamagedData, celeba, celeba_lists, fetch, mnist_m, public_status
+from labkit.public import DamagedData, archives, celeba, celeba_lists, fetch, mnist_m, public_status
 from labkit.sets import Images, load
 
 SETS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
@@ -883,3 +883,25 @@ def test_what_is_downloaded_of_celeba_is_the_official_file_and_a_refusal_says_wh
     fetch("celeba")
     assert asked == [*celeba_lists.TEXTS, "img_align_celeba.zip", "img_align_celeba.zip"]
     assert len(load("celeba")) == 7 and public_status()[4] == ("celeba", "here", place)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["with Python's filter", "with a Python that has none"])
+def test_an_archive_unpacks_plain_files_and_nothing_outside_the_folder(old, tmp_path, monkeypatch):
+    if old:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    (tmp_path / "a.txt").write_text("a")
+    link = tarfile.TarInfo("in/link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in ("in/a.txt", "../out.txt"):
+            tar.add(tmp_path / "a.txt", name)
+        tar.addfile(link)
+    folder = tmp_path / "inner" / "folder"
+    folder.mkdir(parents=True)
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        good, *bad = tar
+        archives.unpack(tar, good, folder)
+        for member in bad:
+            with pytest.raises(tarfile.TarError):
+                archives.unpack(tar, member, folder)
+    assert [path.name for path in (tmp_path / "inner").rglob("*") if path.is_file()] == ["a.txt"]

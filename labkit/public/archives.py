@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from labkit import files
 
@@ -59,6 +60,23 @@ def download(what: str, url: str, md5: str, path: Path) -> None:
         raise files.OfflineError(
             f"{what} could not be downloaded ({reason}): connect to the network, or put {path.name} into {path.parent}"
         ) from error
+
+
+def unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Unpack one member of a tar archive into `folder`, and never anything outside it.
+
+    Python has a filter for that; Python 3.11.0 to 3.11.3, which some systems come with, has not.
+
+    Raises:
+        tarfile.TarError: the member is neither a file nor a folder, or its name leads elsewhere.
+    """
+    if hasattr(tarfile, "data_filter"):
+        tar.extract(member, folder, filter="data")
+        return
+    name = PurePosixPath(member.name)
+    if not (member.isfile() or member.isdir()) or name.is_absolute() or ".." in name.parts:
+        raise tarfile.TarError(f"{member.name} is no plain file within the archive")
+    tar.extract(member, folder)
 
 
 @contextmanager

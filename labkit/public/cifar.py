@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from labkit import files
-from labkit.public.archives import DamagedData, download, intact, require_intact, scratch
+from labkit.public.archives import DamagedData, download, intact, require_intact, scratch, unpack
 from labkit.sets import Images
 
 
@@ -96,7 +96,8 @@ def _read_archive(split: str, md5: str) -> Any:
     with scratch() as folder:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
+                for member in tar:
+                    unpack(tar, member, folder)
             return _read(folder, split)
         except (tarfile.TarError, EOFError, zlib.error, RuntimeError) as error:
             reason = " ".join(str(error).split())

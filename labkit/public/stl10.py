@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from labkit import files
-from labkit.public.archives import DamagedData, download, intact, scratch
+from labkit.public.archives import DamagedData, download, intact, scratch, unpack
 from labkit.public.scene15_folders import visible_folders, visible_images
 from labkit.sets import SPLITS, Images, subset_index
 
@@ -170,7 +170,7 @@ def _read_archive(archive: str, split: str, md5: str) -> tuple[np.ndarray, np.nd
             with tarfile.open(archive, "r|gz") as tar:
                 for member in tar:
                     if (name := PurePosixPath(member.name)) in needed:
-                        tar.extract(member, folder, filter="data")
+                        unpack(tar, member, folder)
                         needed.remove(name)
                     if not needed:  # what follows may be the unlabelled images
                         break
