@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import os
 import re
@@ -18,8 +19,9 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from tqdm import tqdm
 
-from labkit.book import build, execute, labs, pages, theme
+from labkit.book import build, execute, labs, pace, pages, state, theme
 from labkit.book.article import render
 from labkit.book.execute import RESULTS_MIME, Job, run_many, run_notebook
 from labkit.book.formulas import to_mathml
@@ -203,6 +205,13 @@ def test_formulas_become_mathml(latex, part):
     assert 'display="block"' in to_mathml(latex, display=True)
 
 
+def test_only_formulas_that_a_phone_must_scroll_can_be_focused():
+    short, long = "a^2", r"\varepsilon = 1 - (0.8054 + 0.7524) / 2 = 0.221"
+    assert to_mathml(short, display=False).startswith("<math")
+    for html in (to_mathml(long, display=False), to_mathml(short, display=True)):
+        assert html.startswith("<span") and 'tabindex="0" role="group" aria-label="Formula"' in html
+
+
 @pytest.mark.parametrize("latex", [r"\nosuchcommand{x}", r"\frac{a", "x^", "a & b"])
 def test_a_formula_that_cannot_be_converted_stays_readable(latex):
     html = to_mathml(latex, display=False)
@@ -312,6 +321,15 @@ def test_article_folds_solutions_and_opens_the_one_that_failed(article):
     assert "open" in Page(stopped).all("details")[0]
 
 
+def test_article_folds_the_model_answer_and_not_the_question_above_it():
+    meta = {"nbgrader": {"grade": True, "solution": True, "locked": False, "grade_id": "q", "points": 1, "schema_version": 3}}
+    cell = nbformat.v4.new_markdown_cell("**Question 1.** Why?\n\n*Model answer.* Because.\n\n- a list", metadata=meta)
+    body = render(nbformat.v4.new_notebook(cells=[cell]), folder=Path()).body
+    before, _, inside = body.partition("<details")
+    assert "Why?" in before and "Because" not in before
+    assert "Because" in inside.partition("</details>")[0] and "a list" in inside.partition("</details>")[0]
+
+
 def test_article_drops_noise_and_keeps_warnings_and_tracebacks(article):
     assert "it/s" not in article.body
     assert "UserWarning: mind" in article.body
@@ -330,6 +348,13 @@ def test_thumbnail_is_small_and_described():
     thumb = thumbnail(notebook)
     assert (thumb["alt"], thumb["width"], thumb["height"]) == ("Wide", 480, 200)
     assert thumbnail(new_notebook()) is None
+
+
+def test_thumbnail_prefers_a_result_to_the_diagram_that_labs_begin_with():
+    diagram = new_code_cell("plots.diagram(nodes, arrows)", outputs=[figure((20, 10), alt="Boxes")])
+    others = [new_code_cell("plot()", outputs=[figure((20, 10), alt=alt)]) for alt in ("Bars", "Lines")]
+    assert thumbnail(new_notebook(cells=[diagram, *others]))["alt"] == "Bars"
+    assert thumbnail(new_notebook(cells=[diagram]))["alt"] == "Boxes"
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------
@@ -398,7 +423,44 @@ def test_index_says_verdicts_in_words_and_escapes_them():
     assert "✗ does not hold" in text and "expected to hold" in text and "! not as expected" in text
     assert "9 ± 0.5" in text and "8 to 10" in text and "5 to 12 Somebody 2018" in text and "not finite" in text
     assert "kernel died" in text and "Not in this workbook: 03_c" in text
-    assert html.count("outside") == 1
+    assert html.count("outside</span>") == 1
+    odd = " ".join(re.sub(r"<[^>]+>", " ", html.split('id="unexpected"')[1].split("</section>")[0]).split())
+    assert "Units &lt;collapse&gt; does not hold, expected to hold" in odd
+    assert "Units, two measured not finite, expected 8 to 10" in odd and "Units, one" not in odd
+
+
+def test_index_folds_what_is_long_and_says_so_when_all_is_as_expected():
+    one = results()
+    one["claims"] = [{**one["claims"][0], "as_expected": True}] * 13
+    one["records"] = [{**one["records"][0], "mean": [9.0, 9.0]}] * 6
+    html = pages.index_page([entry("01_a", results=one)], [], "tiny")
+    assert re.findall(r'<details class="fold"( open)?>\s*<summary>(\d+)', html) == [("", "13"), (" open", "12")]
+    assert "came out as expected" in html and "unexpected" not in html.split("</style>")[1]
+
+
+def test_notation_becomes_a_page_that_others_link_to_while_it_is_there(tmp_path, monkeypatch, article):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "expected.toml").touch()
+    monkeypatch.setenv("LABKIT_HOME", str(tmp_path))
+    note, out = tmp_path / "notebooks" / "NOTATION.md", tmp_path / "book"
+    link = new_notebook(cells=[new_markdown_cell("# A\n\n[signs](NOTATION.md#Signs)")])
+    assert "<a href" not in render(link, folder=note.parent).body
+    note.write_text("# Signs\n\n## Signs\n\n| sign | meaning |\n|---|---|\n| $\\beta$ | weight |\n", encoding="utf-8")
+    assert 'href="notation.html#Signs"' in render(link, folder=note.parent).body
+    write(note.parent / "01_a.ipynb", "1")
+    state.save(out, entry("01_a"))
+    (out / "01_a.html").write_text(pages.lab_page(entry("01_a"), article), encoding="utf-8")
+    build.write_index(out, "tiny", "ground")
+    page = Page((out / "notation.html").read_text(encoding="utf-8"))
+    page.check(out)
+    assert page.all("math") and page.all("table") and "Signs" in page.ids
+    for name in ("01_a.html", "index.html"):
+        assert "notation.html" in (out / name).read_text(encoding="utf-8")
+    note.unlink()
+    build.write_index(out, "tiny", "ground")
+    assert not (out / "notation.html").exists()
+    for name in ("01_a.html", "index.html"):
+        assert "notation.html" not in (out / name).read_text(encoding="utf-8")
 
 
 def test_pages_link_only_to_pages_that_are_there(tmp_path, article):
@@ -418,6 +480,60 @@ def test_pages_link_only_to_pages_that_are_there(tmp_path, article):
     assert {"header", "main", "footer", "nav", "title"} <= {tag for tag, _ in page.tags}
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
     assert page.all("a")[0] == {"class": "skip", "href": "#main"}
+
+
+# -- pace ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lab_takes_what_it_took_last_else_what_is_expected_else_by_its_cells(house, tmp_path):
+    out = tmp_path / "book"
+    (house / "notebooks" / "expected.toml").write_text(
+        "[04_vae_collapse.minutes]\ntiny = 1.5\n\n[05_vae_gan.minutes]\ntiny = 9\n"
+    )
+    write(house / "notebooks" / "11_dann.ipynb", "1", "2", "3")
+    state.save(out, entry("05_vae_gan", seconds=30.0))
+    (out / "05_vae_gan.html").touch()
+    found = pace.estimates(labs.all_labs(), profile="tiny", out=out)
+    assert found == {"04_vae_collapse": 90.0, "05_vae_gan": 30.0, "11_dann": 3 * 60.0}  # of the others, 60 s a cell
+    state.save(out, entry("05_vae_gan", seconds=30.0, status="error"))
+    assert pace.estimates(labs.all_labs(), profile="tiny", out=out)["05_vae_gan"] == 540.0
+    assert set(pace.estimates(labs.all_labs(), profile="full", out=out).values()) == {pace.CELL, 3 * pace.CELL}
+
+
+def test_time_left_is_that_of_the_workers_not_a_mean_of_labs():
+    expected = {"a": 60.0, "b": 30.0, "c": 20.0, "d": 10.0}
+
+    def left(workers, finished, running, *waiting):
+        return pace.remaining(expected, finished=finished, running=running, waiting=waiting, workers=workers)
+
+    assert left(1, {}, {}, "a", "b", "c", "d") == 120
+    assert left(2, {}, {"a": 0.0, "b": 0.0}, "c", "d") == 60  # the others go on beside the longest
+    assert left(2, {}, {"a": 20.0, "b": 20.0}, "c", "d") == 40
+    assert left(1, {"a": 120.0}, {"b": 10.0}, "c", "d") == 50 + 40 + 20  # a machine of half the speed
+    assert left(2, {}, {"d": 40.0}) == pytest.approx(4)  # overdue, and not done
+
+
+def test_the_longest_labs_begin_first_and_entries_keep_their_order(house, monkeypatch, capsys):
+    (house / "notebooks" / "expected.toml").write_text("[11_dann.minutes]\ntiny = 2\n\n[05_vae_gan.minutes]\ntiny = 1\n")
+    monkeypatch.setattr("tqdm.tqdm", functools.partial(tqdm, disable=False))
+    monkeypatch.setattr(build.sys.stderr, "isatty", lambda: False, raising=False)
+    begun = []
+
+    def runs(queue, workers, done, tick):
+        begun.extend(job.path.stem[:2] for job in queue)
+        for i, job in enumerate(queue):
+            tick({job.path: 10.0}, [later.path for later in queue[i + 1 :]])
+            tick({job.path: 11.0}, [later.path for later in queue[i + 1 :]])
+            done(job, execute.Executed(nbformat.read(job.path, as_version=4), "ok", seconds=60.0))
+
+    monkeypatch.setattr(build, "run_many", runs)
+    entries = build.build(labs.all_labs(), profile="tiny", out=house / "book", jobs=1)
+    assert begun == ["11", "04", "05"]  # 04 is taken to be as slow as the others' cells: 90 s
+    assert [entry.lab[:2] for entry in entries] == ["04", "05", "11"]
+    drawn = re.findall(r"(\d)/3 \[[\d:]+(?:, ([^\]]*))?\]", capsys.readouterr().err)
+    assert drawn[0][0] == "0" and drawn[-1] == ("3", "")
+    told = [words for _, words in drawn if words]
+    assert told == ["about 4.3 min left", "about 65 s left", "about 24 s left"]  # 60 s of 120, then 120 s of 210
 
 
 # -- choice of labs ----------------------------------------------------------------------------------------------------

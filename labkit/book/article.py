@@ -11,6 +11,7 @@ from urllib.parse import quote
 from labkit.book.formulas import to_mathml
 from labkit.book.outputs import image_size, prepare
 
+NOTATION = "notation.html"  # the page that notebooks/NOTATION.md becomes
 LOADERS = ("script", "link", "iframe", "object", "embed", "base", "meta")
 
 
@@ -33,7 +34,7 @@ def render(notebook: Any, *, folder: Path, failed: int | None = None, message: s
 
     html, _ = _exporter().from_notebook_node(prepare(notebook, failed), resources={"metadata": {"path": str(folder)}})
     soup = BeautifulSoup(html, "html.parser")
-    _keep_inside(soup)
+    _keep_inside(soup, folder)
     _size_images(soup)
     _fold_solutions(soup)
     _mark_failure(soup, message)
@@ -83,8 +84,8 @@ def _exporter() -> Any:
     return Exporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
 
 
-def _keep_inside(soup: Any) -> None:
-    """Remove what would load something from outside the file, and point links between notebooks at their pages."""
+def _keep_inside(soup: Any, folder: Path) -> None:
+    """Remove what would load something from outside the file, and point links between files of `folder` at their pages."""
     for element in soup.find_all(LOADERS):
         element.decompose()
     for element in soup.find_all("style"):
@@ -102,7 +103,9 @@ def _keep_inside(soup: Any) -> None:
             element.replace_with(link)
     for link in soup.find_all("a", href=True):
         link["href"] = re.sub(r"^(?:\./)?(\d\d_\w+)\.ipynb(?=$|#)", r"\1.html", link["href"])
-        if not re.match(r"#|\d\d_\w+\.html|https?://|mailto:", link["href"]):
+        if (folder / "NOTATION.md").is_file():
+            link["href"] = re.sub(r"^(?:\./)?NOTATION\.md(?=$|#)", NOTATION, link["href"])
+        if not re.match(rf"#|\d\d_\w+\.html|{re.escape(NOTATION)}|https?://|mailto:", link["href"]):
             link.unwrap()  # a file beside the notebook is not beside the page
 
 
@@ -118,12 +121,20 @@ def _size_images(soup: Any) -> None:
 
 
 def _fold_solutions(soup: Any) -> None:
+    """Fold solutions and model answers; the question above an answer stays in sight."""
     for cell in soup.select("div.celltag_solution"):
         stopped = "celltag_failed" in cell["class"]
         details = soup.new_tag("details", attrs={"class": "solution", **({"open": ""} if stopped else {})})
         summary = soup.new_tag("summary")
         summary.string = "Solution" if "code_cell" in cell["class"] else "Model answer"
-        cell.wrap(details)
+        answer = next((each for each in cell.find_all("p") if each.get_text().startswith("Model answer.")), None)
+        if answer is None:
+            cell.wrap(details)
+        else:
+            rest = [answer, *answer.find_next_siblings()]
+            answer.insert_before(details)
+            for each in rest:
+                details.append(each.extract())
         details.insert(0, summary)
 
 

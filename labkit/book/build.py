@@ -7,15 +7,17 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from labkit.book import article, labs, outputs, pages, state
+from labkit.book import article, labs, outputs, pace, pages, state
 from labkit.book.execute import Executed, Job, run_many
-from labkit.files import write_text
+from labkit.files import home, write_text
+
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 def build(
@@ -31,7 +33,7 @@ def build(
     """Execute `notebooks`, write their pages and the index into `out`, and return an entry for each, in order.
 
     With `resume`, a lab that succeeded and of which nothing has changed since is not run again. Limits are seconds; None
-    takes the profile's. Progress goes to stderr.
+    takes the profile's. The longest labs begin first. Progress goes to stderr, with the time left as `pace` reckons it.
 
     Raises:
         ValueError: unknown profile, or jobs < 1.
@@ -50,28 +52,50 @@ def build(
         old = state.load(out, path.stem)
         if old and old.status == "ok" and old.key == keys[path.stem]:
             entries[path.stem] = old
-    todo = [path for path in notebooks if path.stem not in entries]
+    expected = pace.estimates(notebooks, profile=profile, out=out)
+    todo = sorted((path for path in notebooks if path.stem not in entries), key=lambda path: -expected[path.stem])
+    finished: dict[str, float] = {}
+    drawn: list[int] = []
     queue = [Job(path, env, cell_timeout or cell_limit, lab_timeout or lab_limit) for path in todo]
 
     with (
         _ends_like_interrupt(),
-        tqdm(total=len(notebooks), initial=len(entries), desc=f"{profile} labs", unit="lab", file=sys.stderr) as bar,
+        tqdm(total=len(notebooks), initial=len(entries), desc=f"{profile} labs", bar_format=BAR, file=sys.stderr) as bar,
     ):
 
         def done(job: Job, executed: Executed) -> None:
             entry = bind(out, job.path, executed, profile=profile, key=keys[job.path.stem])
             entries[entry.lab] = entry
             write_index(out, profile, ground)
-            failed = sum(entry.status != "ok" for entry in entries.values())
-            bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
-            bar.update()
+            if entry.status == "ok":  # a lab that stopped early says nothing of the others' time
+                finished[entry.lab] = executed.seconds
+            bar.set_postfix_str(_failed(entries), refresh=False)
+            bar.n += 1  # drawn by the tick that follows, or by the end
+
+        def tick(running: Mapping[Path, float], waiting: Sequence[Path]) -> None:
+            left = pace.remaining(
+                expected,
+                finished=finished,
+                running={path.stem: seconds for path, seconds in running.items()},
+                waiting=[path.stem for path in waiting],
+                workers=jobs,
+            )
+            words = [f"about {pages.minutes(left)} left", _failed(entries)]
+            new = not drawn or drawn[-1] != bar.n
+            drawn.append(bar.n)
+            bar.set_postfix_str(", ".join(filter(None, words)), refresh=new or sys.stderr.isatty())  # a log gets a line a lab
 
         try:
-            run_many(queue, jobs, done)
+            run_many(queue, jobs, done, tick)
         finally:  # also of an interrupted run: a page may have come after the last index
             if out.is_dir():
                 write_index(out, profile, ground)
     return [entries[path.stem] for path in notebooks]
+
+
+def _failed(entries: Mapping[str, state.Entry]) -> str:
+    failed = sum(entry.status != "ok" for entry in entries.values())
+    return f"{failed} failed" if failed else ""
 
 
 def _probe(out: Path) -> None:
@@ -126,8 +150,22 @@ def write_index(out: Path, profile: str, ground: str) -> None:
         else:
             entry.stale = entry.key != labs.lab_key(path, profile, ground)
             entries.append(entry)
-    pages.link_pages(out, entries)
-    write_text(out / "index.html", pages.index_page(entries, missing, profile))
+    notation = _write_notation(out)
+    pages.link_pages(out, entries, notation=notation)
+    write_text(out / "index.html", pages.index_page(entries, missing, profile, notation=notation))
+
+
+def _write_notation(out: Path) -> bool:
+    """Write the page of notebooks/NOTATION.md, and say whether there is one."""
+    from nbformat.v4 import new_markdown_cell, new_notebook
+
+    source, page = home() / "notebooks" / "NOTATION.md", out / article.NOTATION
+    if not source.is_file():
+        page.unlink(missing_ok=True)
+        return False
+    cell = new_markdown_cell(source.read_text(encoding="utf-8"))
+    write_text(page, pages.notation_page(article.render(new_notebook(cells=[cell]), folder=source.parent)))
+    return True
 
 
 def _finite(results: dict[str, Any] | None) -> dict[str, Any] | None:

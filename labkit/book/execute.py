@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -65,10 +66,16 @@ def run_notebook(path: Path, *, env: Mapping[str, str], cell_timeout: float, lab
     return run_many([Job(Path(path), env, cell_timeout, lab_timeout)], workers=1)[0]
 
 
-def run_many(jobs: Sequence[Job], workers: int, done: Callable[[Job, Executed], None] | None = None) -> list[Executed]:
+def run_many(
+    jobs: Sequence[Job],
+    workers: int,
+    done: Callable[[Job, Executed], None] | None = None,
+    tick: Callable[[Mapping[Path, float], Sequence[Path]], None] | None = None,
+) -> list[Executed]:
     """Execute `jobs`, `workers` at a time, and return the results in the order of `jobs`.
 
-    `done(job, executed)` is called as each one ends. When anything raises here, Ctrl-C included, every child and kernel
+    `done(job, executed)` is called as each one ends, and `tick(running, waiting)`, with seconds so far by notebook and the
+    notebooks still to come, about once a second. When anything raises here, Ctrl-C included, every child and kernel
     is killed before the exception leaves.
 
     Raises:
@@ -83,6 +90,7 @@ def run_many(jobs: Sequence[Job], workers: int, done: Callable[[Job, Executed], 
     waiting = list(enumerate(jobs))
     running: dict[int, _Child] = {}
     results: dict[int, Executed] = {}
+    last = -math.inf
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -91,8 +99,13 @@ def run_many(jobs: Sequence[Job], workers: int, done: Callable[[Job, Executed], 
             for index, child in list(running.items()):
                 if child.ended():
                     results[index] = running.pop(index).collect()
+                    last = -math.inf
                     if done:
                         done(child.job, results[index])
+            now = time.monotonic()
+            if tick and running and now - last >= 1:
+                last = now
+                tick({child.job.path: now - child.started for child in running.values()}, [job.path for _, job in waiting])
             time.sleep(0.05)
     finally:
         for child in running.values():

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 
 #: elements that MathML gives a fixed number of children; the converter leaves some out where the LaTeX is incomplete
 ARITY = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "munder": 2, "mover": 2, "munderover": 3, "mroot": 2}
+LONG = 18  # characters of an inline formula that fit into a phone's line
 FENCES = set("([{|‖⌊⌈⟨)]}⌋⌉⟩,;.:")
 #: where Unicode's bold forms of A-Z, a-z, capital and small Greek letters begin
 BOLD = {"bold": (0x1D400, 0x1D41A, 0x1D6A8, 0x1D6C2), "bold-italic": (0x1D468, 0x1D482, 0x1D71C, 0x1D736)}
@@ -23,7 +24,11 @@ def to_mathml(latex: str, *, display: bool) -> str:
         return f'<code class="latex">{html.escape(mark + latex + mark)}</code>'
     root.set("alttext", latex.strip())
     text = ET.tostring(root, encoding="unicode", short_empty_elements=False)
-    return f'<span class="formula">{text}</span>' if display else text
+    if not display and len("".join(root.itertext())) <= LONG:
+        return text
+    # a phone scrolls what is wider than its screen, and so must a keyboard
+    name = "formula" if display else "formula-long"
+    return f'<span class="{name}" tabindex="0" role="group" aria-label="Formula">{text}</span>'
 
 
 def _convert(latex: str, display: bool) -> ET.Element:

@@ -81,10 +81,13 @@ def image_size(source: str) -> tuple[int, int] | None:
 
 
 def thumbnail(notebook: Any, *, width: int = 480) -> dict[str, Any] | None:
-    """Return the first figure, scaled down, as {'src', 'alt', 'width', 'height'}; None if there is none."""
+    """Return the first figure, scaled down, as {'src', 'alt', 'width', 'height'}; None if there is none.
+
+    A diagram of boxes and arrows is taken only where a lab has no other figure: all labs begin with one.
+    """
     from PIL import Image
 
-    for cell in notebook.cells:
+    for cell in sorted(notebook.cells, key=lambda cell: "plots.diagram(" in cell.source):  # stable: else in book order
         for output in cell.get("outputs", []):
             encoded = output.get("data", {}).get("image/png")
             if not encoded:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from labkit.book.article import Article
+from labkit.book.article import NOTATION, Article
 from labkit.book.state import Entry, page_path
 from labkit.book.theme import stylesheet
 from labkit.files import write_text
@@ -22,6 +22,7 @@ VERDICTS = {  # verdict -> (class, symbol, plural)
 }
 STATUSES = {"ok": "complete", "error": "failed", "timeout": "timed out", "dead": "kernel died"}
 EXPECTATIONS = {"holds": "expected to hold", "fails": "expected not to hold", "open": "an open question"}
+SHORT = 12  # rows of claims or figures that the index shows unfolded
 SIBLINGS = re.compile(r'<nav class="siblings".*?</nav>', re.DOTALL)
 
 
@@ -32,6 +33,7 @@ def _templates() -> Any:
     env = Environment(loader=PackageLoader("labkit.book"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     source = env.loader.get_source(env, "style.css")[0]  # type: ignore[union-attr]
     env.globals.update(css=stylesheet() + source, verdicts=VERDICTS, statuses=STATUSES, expectations=EXPECTATIONS)
+    env.globals.update(short=SHORT, notation_file=NOTATION)
     env.filters.update(minutes=minutes, number=number, ticked=ticked)
     return env
 
@@ -67,6 +69,23 @@ def unexpected(entry: Entry) -> int:
     return sum(not claim["as_expected"] for claim in (entry.results or {}).get("claims", []))
 
 
+def surprises(entry: Entry) -> list[tuple[str, str]]:
+    """Say what did not come out as expected, claims and then figures, as (what, how it came out)."""
+    results = entry.results or {}
+    found = []
+    for claim in results.get("claims", []):
+        if not claim["as_expected"]:
+            found.append(
+                (claim["text"], f"{claim['verdict']}, {EXPECTATIONS.get(claim['expected'], 'no expectation on file')}")
+            )
+    for record in results.get("records", []):
+        for arm, mean, (low, high) in zip(record["arms"], record["mean"], record["band"] or [], strict=False):
+            if mean is None or not low <= mean <= high:
+                what = record["label"] + (f", {arm}" if arm else "")
+                found.append((what, f"measured {number(mean)}, expected {number(low)} to {number(high)}"))
+    return found
+
+
 def lab_page(entry: Entry, article: Article) -> str:
     """Return a lab's page; `link_pages` puts in the links to its neighbours."""
     return (
@@ -76,8 +95,13 @@ def lab_page(entry: Entry, article: Article) -> str:
     )
 
 
-def index_page(entries: Sequence[Entry], missing: Sequence[str], profile: str) -> str:
-    """Return the index of `entries`; `missing` names the labs that have no page."""
+def notation_page(article: Article) -> str:
+    """Return the page of notation and terms; `link_pages` puts in its links."""
+    return _templates().get_template("notation.html.j2").render(article=article)
+
+
+def index_page(entries: Sequence[Entry], missing: Sequence[str], profile: str, *, notation: bool = False) -> str:
+    """Return the index of `entries`; `missing` names the labs that have no page, `notation` says if that page is there."""
     rows = [(entry, claim_counts(entry), unexpected(entry)) for entry in entries]
     totals: Counter[str] = Counter()
     for _, counts, _ in rows:
@@ -90,6 +114,9 @@ def index_page(entries: Sequence[Entry], missing: Sequence[str], profile: str) -
             missing=missing,
             profile=profile,
             totals=[(verdict, totals[verdict]) for verdict in VERDICTS if totals[verdict]],
+            odd=[(entry, found) for entry in entries if (found := surprises(entry))],
+            judged=sum(totals.values()),
+            notation=notation,
             failed=sum(entry.status != "ok" for entry in entries),
             seconds=sum(entry.seconds for entry in entries),
             date=max((entry.date for entry in entries), default=""),
@@ -97,14 +124,14 @@ def index_page(entries: Sequence[Entry], missing: Sequence[str], profile: str) -
     )
 
 
-def link_pages(out: Path, entries: Sequence[Entry]) -> None:
-    """Renew the links to previous and next lab in every page of `entries`, so that none leads nowhere."""
+def link_pages(out: Path, entries: Sequence[Entry], *, notation: bool = False) -> None:
+    """Renew the links to previous and next lab, and to the notation, in every page of `entries`: none leads nowhere."""
     template = _templates().get_template("siblings.html.j2")
     for i, entry in enumerate(entries):
         path = page_path(out, entry.lab)
         old = path.read_text(encoding="utf-8")
         after = entries[i + 1] if i + 1 < len(entries) else None
-        links = template.render(before=entries[i - 1] if i else None, after=after).strip()
+        links = template.render(before=entries[i - 1] if i else None, after=after, notation=notation).strip()
         new = SIBLINGS.sub(links.replace("\\", r"\\"), old, count=1)
         if new != old:
             write_text(path, new)
