@@ -1,9 +1,7 @@
-"""Ratios that the design promises, each measured in one run, side by side, and printed."""
+"""Ratios that the design promises, each measured in one run, side by side; below its target, a benchmark fails."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from rows import target
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -23,7 +22,7 @@ from labkit.machine import local_seed
 from labkit.sets import Images, batches, load
 from labkit.train import Run
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
+pytestmark = [pytest.mark.benchmark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(autouse=True)
@@ -32,22 +31,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def ratio(capsys, what: str, slow: Callable[[], Any], fast: Callable[[], Any], *, repeats: int) -> float:
-    """Time both in turns, so that a busy moment strikes both, and print the ratio of the best times."""
-    times = [(timed(slow), timed(fast)) for _ in range(repeats)]
-    best = min(a for a, _ in times) / min(b for _, b in times)
-    middle = statistics.median(a for a, _ in times) / statistics.median(b for _, b in times)
-    with capsys.disabled():
-        print(f"\n{what}: {best:.1f}x (best of {repeats}), {middle:.1f}x (medians)")
-    return max(best, middle)
 
 
 class Mnist(Dataset):
@@ -63,7 +46,7 @@ class Mnist(Dataset):
         return self.transform(Image.fromarray(self.data[index].numpy())), int(self.targets[index])
 
 
-def test_resident_batches_against_a_dataloader_with_transforms(capsys):
+def test_resident_batches_against_a_dataloader_with_transforms(bench):
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=rng)
     images = Images(pixels, torch.arange(60_000) % 10, tuple("0123456789"), "noise", "train", "this benchmark")
@@ -82,7 +65,7 @@ def test_resident_batches_against_a_dataloader_with_transforms(capsys):
     mine, labels = next(batches(images, batch_size=128, mean=mean, std=std))
     assert torch.allclose(x, mine, atol=1e-5) and torch.equal(y, labels)
     assert resident() == 60_000  # warm
-    assert ratio(capsys, "resident batches against DataLoader, 60,000 images", loader, resident, repeats=2) >= 10
+    assert bench.ratio("resident", loader, resident, repeats=2) >= target("resident")
 
 
 class Vae(nn.Module):
@@ -110,7 +93,7 @@ def train(net: Any, run: Run, betas: Tensor | float, lead: tuple[int, ...]) -> N
         run.step(optimizer, F.mse_loss(out, flat.expand(out.shape), reduction="none").sum(-1) + betas * kl, kl=kl)
 
 
-def test_eight_arms_at_once_against_in_turn(capsys):
+def test_eight_arms_at_once_against_in_turn(bench):
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (1400, 1, 8, 8), dtype=torch.uint8, generator=rng)
     images = Images(pixels, torch.arange(1400) % 10, tuple("0123456789"), "noise", "train", "this benchmark")
@@ -134,7 +117,7 @@ def test_eight_arms_at_once_against_in_turn(capsys):
     for (arm, seed), net in kept["in turn"].items():
         for name, value in kept["together"].net(arm, seed).state_dict().items():
             assert torch.allclose(value, net.state_dict()[name], rtol=1e-3, atol=1e-4), (arm, seed, name)
-    assert ratio(capsys, "eight small VAEs at once against in turn", in_turn, together, repeats=5) >= 2.5
+    assert bench.ratio("sweep-vae", in_turn, together, repeats=4) >= target("sweep-vae")
 
 
 def play(nets: tuple[Any, Any], run: Run, lead: tuple[int, ...], smooth: Tensor | float) -> None:
@@ -154,7 +137,7 @@ def mlp(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Linear(*sizes[-2:]))
 
 
-def test_eight_gans_at_once_against_in_turn(capsys):
+def test_eight_gans_at_once_against_in_turn(bench):
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (1400, 1, 8, 8), dtype=torch.uint8, generator=rng)
     images = Images(pixels, torch.arange(1400) % 10, tuple("0123456789"), "noise", "train", "this benchmark")
@@ -178,10 +161,10 @@ def test_eight_gans_at_once_against_in_turn(capsys):
     for (arm, seed), (g, _) in kept["in turn"].items():
         for name, value in kept["together"][0].net(arm, seed).state_dict().items():
             assert torch.allclose(value, g.state_dict()[name], rtol=1e-2, atol=1e-3), (arm, seed, name)
-    assert ratio(capsys, "eight small GANs at once against in turn", in_turn, together, repeats=5) >= 2.5
+    assert bench.ratio("sweep-gan", in_turn, together, repeats=4) >= target("sweep-gan")
 
 
-def test_small_convolutions_against_those_of_torch_in_a_stack(capsys):
+def test_small_convolutions_against_those_of_torch_in_a_stack(bench):
     x = torch.rand(1, 1, 64, 1, 8, 8)
 
     def stack(kind: Any) -> Arms:
@@ -197,10 +180,10 @@ def test_small_convolutions_against_those_of_torch_in_a_stack(capsys):
         for _ in range(20):
             torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
 
-    assert ratio(capsys, "stacked small convolutions", lambda: work(theirs), lambda: work(mine), repeats=5) >= 1.25
+    assert bench.ratio("smallconv", lambda: work(theirs), lambda: work(mine), repeats=5) >= target("smallconv")
 
 
-def test_a_head_on_cached_features_against_forwarding_every_epoch(capsys):
+def test_a_head_on_cached_features_against_forwarding_every_epoch(bench):
     """Ten epochs of the same batches, the one pass that makes the features included; the heads come out the same."""
     backbone, images = zoo.load("tiny_resnet", device="cpu"), load("toybox", limit=1000)
     body = nn.Sequential(*list(backbone.net.children())[:-1], nn.Flatten()).eval()
@@ -223,12 +206,12 @@ def test_a_head_on_cached_features_against_forwarding_every_epoch(capsys):
         found = extract(backbone.net, images, ["avgpool"], prepare=backbone.prepare, dim=backbone.width, cache=False)
         train("cached", found["avgpool"])
 
-    fast = ratio(capsys, "ten epochs of a head, cached against forwarded", lambda: train("forwarded", None), cached, repeats=2)
+    fast = bench.ratio("head", lambda: train("forwarded", None), cached, repeats=2)
     assert torch.allclose(heads["cached"].weight, heads["forwarded"].weight, atol=1e-3)
-    assert fast >= 6
+    assert fast >= target("head")
 
 
-def test_all_cuts_of_a_vgg_in_one_pass_against_a_pass_each(capsys):
+def test_all_cuts_of_a_vgg_in_one_pass_against_a_pass_each(bench):
     """Each pass of the plain way stops at its cut; what comes out is the same."""
     backbone, images = zoo.load("tiny_vgg", device="cpu"), load("toybox", limit=400)
     net: Any = backbone.net
@@ -245,6 +228,6 @@ def test_all_cuts_of_a_vgg_in_one_pass_against_a_pass_each(capsys):
     def one() -> None:
         found["one"] = extract(net, images, names, **options)
 
-    fast = ratio(capsys, f"{len(names)} cuts of a VGG, a pass each against one pass", each, one, repeats=3)
+    fast = bench.ratio("cuts", each, one, repeats=3)
     assert all(torch.allclose(found["one"][name], found["each"][name], atol=1e-4) for name in names)
-    assert fast >= 4
+    assert fast >= target("cuts")
