@@ -155,7 +155,11 @@ class Arms:
         return {**{k: v.detach() for k, v in self._params.items()}, **self._buffers}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Copy stacked parameters and buffers in place, so that an optimiser keeps its hold on them."""
+        """Copy stacked parameters and buffers in place, so that an optimiser keeps its hold on them.
+
+        Raises:
+            ValueError: they are of another net.
+        """
         mine = {**self._params, **self._buffers}
         if set(mine) != set(state):
             raise ValueError(f"these weights are of another net: they differ in {sorted(set(mine) ^ set(state))}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
+
+from labkit import course
+from labkit.terminal import cores, stop
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Run, check and hand out the labs of the workbook.",
 )
+for command in (course.release, course.restore, course.grade):
+    if command is course.restore or (Path(__file__).parent / "grading").is_dir():  # students have no use for the others
+        app.command()(command)
 
 
 @app.callback()
@@ -149,9 +154,9 @@ def list_weights() -> str:
 
 def rebuild_weights(names: list[str]) -> None:
     """Train tiny nets anew, one after the other, and say what came out."""
+    from labkit.guards import NonFiniteLoss
     from labkit.machine import pick_device, settle
     from labkit.pretrain import RECIPES, rebuild
-    from labkit.train import NonFiniteLoss
 
     if unknown := [name for name in names if name not in RECIPES]:
         stop(f"there is no tiny net {unknown[0]!r}: use one or more of {', '.join(RECIPES)}", code=2)
@@ -198,17 +203,6 @@ def calibrate(
         stop("interrupted; expected.toml is as it was", code=130)
     for claim, verdicts in result["verdicts"].items():
         typer.echo(f"{claim:32} {verdicts}")
-
-
-def cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def stop(message: str, *, code: int) -> NoReturn:
-    """Print one line to stderr and end with `code`."""
-    typer.echo(f"labkit: {message}", err=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

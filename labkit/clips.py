@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from labkit import twins, words, zoo
+from labkit import twin_nets, words, zoo
 from labkit.machine import pick_device
+from labkit.preparation import Preparation
 from labkit.public import clip_weights
 from labkit.sets import Images
 
@@ -32,7 +33,7 @@ class Clip:
     name: str
     net: nn.Module = field(repr=False)
     tokenize: Callable[[Sequence[str]], Tensor] = field(repr=False)
-    prepare: zoo.Preparation
+    prepare: Preparation
     width: int
     provenance: str
     distrust: str | None
@@ -95,14 +96,14 @@ class Parts(NamedTuple):
 
     net: Any
     tokenize: Callable[[Sequence[str]], Tensor]
-    prepare: zoo.Preparation
+    prepare: Preparation
     provenance: str
     distrust: str | None
 
 
 def known() -> tuple[str, ...]:
     """Names that `load` knows."""
-    return (*twins.CLIPS, *clip_weights.NETS)
+    return (*twin_nets.CLIPS, *clip_weights.NETS)
 
 
 def load(name: str, *, device: torch.device | str | None = None, pretrained: bool = True, seed: int = 0) -> Clip:
@@ -121,7 +122,7 @@ def load(name: str, *, device: torch.device | str | None = None, pretrained: boo
     if name not in known():
         raise ValueError(f"CLIP model {name!r} is unknown: use one of {', '.join(known())}")
     device = device if isinstance(device, torch.device) else pick_device(device)
-    parts = (_twin if name in twins.CLIPS else _published)(name, pretrained, seed)
+    parts = (_twin if name in twin_nets.CLIPS else _published)(name, pretrained, seed)
     return Clip(
         name=name,
         net=parts.net.eval().to(device),
@@ -139,12 +140,8 @@ def random_like(clip: Clip, seed: int) -> Clip:
 
 
 def _twin(name: str, pretrained: bool, seed: int) -> Parts:
-    twin = twins.find(name)
-    if pretrained:
-        net, provenance = twins.load(name), f"{name}: committed weights, made by `{twins.about(name)['command']}`"
-    else:
-        net, provenance = twins.build(name, seed=seed), f"{name}: random weights (seed {seed})"
-    return Parts(net, words.tokenize, zoo.Preparation(twin.size, twin.mean, twin.std), provenance, None)
+    twin, (net, provenance) = twin_nets.find(name), zoo.chosen_twin(name, pretrained=pretrained, seed=seed)
+    return Parts(net, words.tokenize, Preparation(twin.size, twin.mean, twin.std), provenance, None)
 
 
 def _published(name: str, pretrained: bool, seed: int) -> Parts:
@@ -152,7 +149,7 @@ def _published(name: str, pretrained: bool, seed: int) -> Parts:
     random = partial(clip_weights.build, name)
     net, provenance, distrust = zoo.official_or_random(name, "the published ones", official, random, seed)
     config, tokenize = clip_weights.config(name), _tokenizer(net.context_length)
-    prepare = zoo.Preparation(config["vision_cfg"]["image_size"], *plan.statistics)
+    prepare = Preparation(config["vision_cfg"]["image_size"], *plan.statistics)
     return Parts(net, tokenize, prepare, provenance, distrust)
 
 

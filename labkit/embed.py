@@ -31,7 +31,11 @@ def as_matrix(features: Any, name: str = "features") -> np.ndarray:
 
 
 def as_labels(labels: Any, n: int, name: str = "labels") -> np.ndarray:
-    """Turn a tensor on any device or a sequence of `n` labels into an array (n,), or raise a ValueError."""
+    """Turn a tensor on any device or a sequence of `n` labels into an array (n,).
+
+    Raises:
+        ValueError: there is not one label a point; the message calls them `name`.
+    """
     y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if y.shape != (n,):
         raise ValueError(f"{name} have shape {y.shape} for {n} points: give one label a point, shape ({n},)")

@@ -40,11 +40,18 @@ def home() -> Path:
         for folder in (start, *start.parents):
             if (folder / "notebooks" / "expected.toml").is_file():
                 return folder.resolve()
-    raise FileNotFoundError(f"no workbook found above {Path.cwd()}: change into its folder, or set LABKIT_HOME to it")
+    raise FileNotFoundError(
+        f"no workbook found above {Path.cwd()}: a notebook and `labkit` work inside the folder that you were given. Put the "
+        "notebook back into its notebooks/, change into that folder, or set LABKIT_HOME to it"
+    )
 
 
 def data_dirs() -> list[Path]:
-    """Folders that are searched for public data, in order: LABKIT_DATA (never written to), then data/public."""
+    """Folders that are searched for public data, in order: LABKIT_DATA (never written to), then data/public.
+
+    Raises:
+        FileNotFoundError: LABKIT_DATA names no folder, or the workbook is not found, as `home` says.
+    """
     named = os.environ.get("LABKIT_DATA")
     folders = [home() / "data" / "public"]
     if named:

@@ -93,7 +93,11 @@ class Lab:
         return make_dataclass("Settings", list(chosen), frozen=True, namespace={"__getattr__": unknown})(**chosen)
 
     def seeds(self, n: int) -> list[int]:
-        """`n` seeds, at most 1000, that belong to this lab's seed and to no other's."""
+        """`n` seeds, at most 1000, that belong to this lab's seed and to no other's.
+
+        Raises:
+            ValueError: n is not in 1..1000.
+        """
         if not 1 <= n <= SEEDS_EACH:
             raise ValueError(f"{n} seeds: ask for 1..{SEEDS_EACH}, as the next ones belong to another LABKIT_SEED")
         return [SEEDS_EACH * self.seed + i for i in range(n)]

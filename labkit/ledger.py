@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
+import re
+import tokenize
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +111,11 @@ class Expected:
         """Expected word by claim, for this profile ('open' where the file says nothing of it)."""
         return {claim: words.get(self.profile, "open") for claim, words in self._part.get("claims", {}).items()}
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """What the short names of sources in `reported` stand for."""
+        return {name: str(words) for name, words in self._part.get("sources", {}).items()}
+
     def reported(self, record: str) -> list[dict[str, str]]:
         """Figures reported elsewhere for a record: [{"value", "source"}]."""
         rows = self._part.get("reported", {}).get(record, [])
@@ -176,14 +185,30 @@ def write_bands(
 
 
 def code_hash(notebook: Path) -> str:
-    """Hash of a notebook's code cells, without the exercises' solutions, which differ between the two editions."""
+    """Hash of the code that a lab's figures come from: its cells from the one that opens the lab to its summary.
+
+    Solutions don't count, as they differ between the two editions; nor do comments, blank lines and the width of gaps.
+    """
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = [
         "".join(cell["source"])
         for cell in cells
         if cell["cell_type"] == "code" and not cell.get("metadata", {}).get("nbgrader", {}).get("solution")
     ]
-    return hashlib.sha256("\n\n".join(code).encode()).hexdigest()[:12]
+    first = next((i for i, source in enumerate(code) if "open_lab(" in source), 0)
+    last = next((i for i, source in enumerate(code) if "lab.summary(" in source), len(code) - 1)
+    return hashlib.sha256("\n\n".join(map(_bare, code[first : last + 1])).encode()).hexdigest()[:12]
+
+
+def _bare(source: str) -> str:
+    """Code without comments and blank lines, each gap one space wide, its indentation as it is."""
+    lines = source.splitlines()
+    with suppress(tokenize.TokenError, SyntaxError):  # of a cell that is no Python all that is written counts
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                row, column = token.start
+                lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(re.sub(r"(?<=\S) +", " ", line.rstrip()) for line in lines if line.strip())
 
 
 def spread(values: Sequence[Sequence[float]]) -> dict[str, list[float]]:

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     import torch
 
 #: What every runner sets for a kernel: one thread each, since two kernels of two threads on two cores are slower than
-#: one after the other, and no progress bars in stored output.
+#: one after the other, no progress bars in stored output, and no controls where nobody is there to use them.
 KERNEL_ENV = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
+    "LABKIT_STATIC": "1",
 }
 
 

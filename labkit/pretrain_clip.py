@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from labkit import twins
+from labkit import twin_nets, twins
 from labkit.machine import generator, pick_device
 from labkit.recipes import TOYBOX_SEED, Trained, flipped_and_cropped, preparation, rise_and_fall
 from labkit.sets import Images
@@ -31,7 +31,6 @@ NAMES = {
 OTHER_NAME = 0.25
 VERSIONS = 4  # full captions of each image, and as many brief ones
 LARGEST_SCALE = 100.0  # of the logits, as in CLIP
-START_TEMPERATURE = 0.07
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def pair(label: str, *, name: str) -> Trained:
 def _train_and_test() -> tuple[Images, Images]:
     from labkit.worlds.toybox import render, toybox
 
-    size = twins.find("toybox_clip").size
+    size = twin_nets.find("toybox_clip").size
     return render(RECIPE.images, seed=TOYBOX_SEED, size=size).to(pick_device()), toybox("test", size=size)
 
 
@@ -120,7 +119,7 @@ def train_pair(
     Weights are random but for the image tower's `trunk`, whose learning rate is lower.
     """
     rng, prepare, device = generator(seed), preparation("toybox_clip"), train.pixels.device
-    net: Any = twins.build("toybox_clip", seed=seed)
+    net: Any = twin_nets.build("toybox_clip", seed=seed)
     net.visual.load_state_dict(trunk or {}, strict=False)
     net.to(device)
     net.visual.to(memory_format=torch.channels_last)

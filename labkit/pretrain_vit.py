@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit import twins
+from labkit import twin_nets, twins
 from labkit.machine import generator, local_seed, pick_device
+from labkit.preparation import Preparation
 from labkit.recipes import TOYBOX_SEED, Trained, accuracy, flipped_and_cropped, preparation, rise_and_fall
 from labkit.sets import Images, batches
 from labkit.train import Run
-from labkit.zoo import Preparation
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def supervised(label: str, *, name: str) -> Trained:
     from labkit.worlds.toybox import render, toybox
 
     recipe = SHORT if name.endswith("_short") else SUPERVISED
-    net, prepare = twins.build(name, seed=recipe.seed), preparation(name)
+    net, prepare = twin_nets.build(name, seed=recipe.seed), preparation(name)
     train, rng = render(recipe.images, seed=TOYBOX_SEED).to(pick_device()), generator(recipe.seed)
     net.to(train.pixels.device)
     fit(
@@ -69,7 +69,7 @@ def masked(label: str, *, name: str) -> Trained:
     from labkit.worlds.toybox import render, toybox
 
     recipe, prepare, device = MASKED, preparation(name), pick_device()
-    net: Any = twins.build(name, seed=recipe.seed)
+    net: Any = twin_nets.build(name, seed=recipe.seed)
     patches, half = (net.config.image_size // net.config.patch_size) ** 2, net.config.hidden_size // 2
     decoder = {"decoder_hidden_size": half, "decoder_num_hidden_layers": 2, "decoder_num_attention_heads": 2}
     decoder |= {"decoder_intermediate_size": 2 * half, "mask_ratio": MASK_RATIO, "norm_pix_loss": True}

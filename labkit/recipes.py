@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labkit import twins
+from labkit import twin_nets
+from labkit.preparation import Preparation
 from labkit.sets import Images, batches
-from labkit.zoo import Preparation
 
 TOYBOX_SEED = 2020  # of the training images
 
@@ -46,7 +46,7 @@ def flipped_and_cropped(x: Tensor, rng: torch.Generator, *, padding: int) -> Ten
 
 def preparation(name: str) -> Preparation:
     """What the images of a twin are prepared with."""
-    twin = twins.find(name)
+    twin = twin_nets.find(name)
     return Preparation(twin.size, twin.mean, twin.std)
 
 

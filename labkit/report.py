@@ -34,6 +34,7 @@ def results(lab: Lab, records: list[dict[str, Any]]) -> dict[str, Any]:
         "code": code,
         "stale": bool(calibration) and code != calibration.get("code"),
         "calibration": {key: str(value) for key, value in calibration.items()},
+        "sources": lab.expected.sources,
         "claims": list(lab.claims.values()),
         "records": records,
         "extended": list(lab.extended.values()),
@@ -130,6 +131,8 @@ def html(values: dict[str, Any]) -> str:
 
 def _notes(values: dict[str, Any]) -> list[str]:
     notes = []
+    if values.get("sources"):
+        notes.append("Reported by " + "; ".join(f"{name}: {words}" for name, words in values["sources"].items()) + ".")
     if values["calibration"]:
         c = values["calibration"]
         notes.append(

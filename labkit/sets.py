@@ -179,6 +179,9 @@ def batches(
     Pixels are 0..1, or (x - mean) / std by channel. With a generator the order is drawn anew, without one it is the
     set's. `augment` maps a float batch to a float batch on the device. The last batch may be smaller. No worker
     processes and no work on single images: move the set to the device once with `images.to(device)`.
+
+    Raises:
+        ValueError: batch_size is below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: it must be at least 1")

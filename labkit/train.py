@@ -12,13 +12,10 @@ from torch import Tensor
 
 from labkit import checkpoint as checkpoints
 from labkit.arms import Arms
+from labkit.guards import FiniteWatch, shorten
 from labkit.history import History
 from labkit.machine import generator
 from labkit.sets import Images, gather
-
-
-class NonFiniteLoss(FloatingPointError):
-    """A loss became NaN or infinite."""
 
 
 class Run:
@@ -86,12 +83,10 @@ class Run:
         self._orders = [generator(seed) for seed in self.seeds]
         self._noises = [generator(10_007 + seed, self.device) for seed in self.seeds]
         self._others = [generator(20_011 + seed) for seed in self.seeds] if unlabelled is not None else []
-        self._finite = finite
+        self._watch = FiniteWatch(label, self.seeds, self.steps_per_epoch) if finite else None
         self._step = 0
         self._weight = 0
         self._lead = arms.lead if arms is not None else ()
-        self._first_bad: Tensor | None = None
-        self._lr: list[float] = []
         self._keep = dict(keep or {})
         self._checkpoint = Path(checkpoint) if checkpoint and self._keep else None
         self._every = every
@@ -137,7 +132,8 @@ class Run:
                 if self._checkpoint and self.epoch < self.epochs and time.monotonic() - saved > self._every:
                     self._save()
                     saved = time.monotonic()
-            self._look_for_bad()
+            if self._watch:
+                self._watch.look()
             finished = True
         finally:
             bar.close()
@@ -171,6 +167,9 @@ class Run:
         """Draw standard normal noise of the shape of `x` from the run's own generators.
 
         With arms, `x` is (arms, seeds, ...): each seed draws its own noise and its arms share it.
+
+        Raises:
+            ValueError: with arms, `x` does not begin with (arms, seeds).
         """
         if not self._lead:
             return torch.randn(x.shape, generator=self._noises[0], device=x.device, dtype=x.dtype)
@@ -187,17 +186,21 @@ class Run:
         called several times for one batch, with different optimisers (an adversarial pair, say). `clip` is the largest
         norm that the gradient of one net may have within one parameter group of the optimiser; a longer one is shortened,
         each net's by itself.
+
+        Raises:
+            NonFiniteLoss: the loss is NaN or infinite, where the run looks for that.
+            ValueError: `clip` is not above 0, or the loss, a term or a parameter does not begin with (arms, seeds).
         """
         if clip is not None and not clip > 0:
             raise ValueError(f"clip is {clip}: give the largest gradient norm, above 0, or None")
         per_arm = self._mean(loss, "loss")
-        self._lr = [group["lr"] for group in optimizer.param_groups]
-        self._watch(per_arm)
+        if self._watch:
+            self._watch.note(per_arm, self._step, [group["lr"] for group in optimizer.param_groups])
         optimizer.zero_grad(set_to_none=True)
         per_arm.sum().backward()
         if clip is not None:
             for group in optimizer.param_groups:
-                self._clip([p.grad for p in group["params"] if p.grad is not None], clip)
+                shorten([p.grad for p in group["params"] if p.grad is not None], clip, self._lead)
         optimizer.step()
         self.history.add({"loss": per_arm, **{k: self._mean(v, k) for k, v in terms.items()}}, self._weight)
 
@@ -210,41 +213,6 @@ class Run:
         if tuple(value.shape[:lead]) != self._lead:
             raise ValueError(f"{name} has shape {tuple(value.shape)}: it must begin with (arms, seeds) = {self._lead}")
         return value.flatten(lead).mean(-1) if value.ndim > lead else value
-
-    def _clip(self, grads: Sequence[Tensor], largest: float) -> None:
-        nets = self._lead[0] * self._lead[1] if self._lead else 1
-        if not grads:
-            return
-        for g in grads:
-            if self._lead and (g.ndim < 1 or len(g) != nets):
-                raise ValueError(f"clip is for stacked nets: a parameter of shape {tuple(g.shape)} does not begin with {nets}")
-        norm = torch.stack([g.reshape(nets, -1).square().sum(1) for g in grads]).sum(0).sqrt()  # (nets,)
-        factor = (largest / norm.clamp_min(1e-12)).clamp_max(1)
-        for g in grads:
-            g.mul_(factor.reshape(-1, *[1] * (g.ndim - 1)) if self._lead else factor[0])
-
-    def _watch(self, per_arm: Tensor) -> None:
-        """Note the first step at which each arm's loss is not finite; on a GPU look only now and then, as looking waits."""
-        if not self._finite:
-            return
-        now = torch.where(torch.isfinite(per_arm.detach()), torch.inf, float(self._step))
-        self._first_bad = now if self._first_bad is None else torch.minimum(self._first_bad, now)
-        if self.device.type == "cpu" or self._step % 16 == 0:
-            self._look_for_bad()
-
-    def _look_for_bad(self) -> None:
-        if self._first_bad is None or not bool(torch.isfinite(self._first_bad).any()):
-            return
-        step = int(self._first_bad.min())
-        where = ""
-        if self._lead:
-            arm, seed = (int(i[0]) for i in torch.where(self._first_bad == self._first_bad.min()))
-            where = f" in arm {arm}, seed {self.seeds[seed]}"
-        lr = ", ".join(f"{rate:g}" for rate in sorted(set(self._lr)))
-        raise NonFiniteLoss(
-            f"{self.label}: the loss is not finite at step {step} (epoch {step // self.steps_per_epoch + 1}){where}, "
-            f"learning rate {lr}. Look for exp, log or a division that overflows; try a tenth of the learning rate"
-        )
 
     def _generators(self) -> list[Tensor]:
         return [each.get_state() for each in (*self._orders, *self._noises, *self._others)]

@@ -49,14 +49,3 @@ def tokenize(texts: Sequence[str]) -> Tensor:
             raise ValueError(f"{text!r} has {len(words)} words: the tiny text tower reads at most {CONTEXT - 2}")
         row[: len(words) + 2] = torch.tensor([START, *(NUMBERS[word] for word in words), END])
     return tokens
-
-
-def words_of(tokens: Tensor) -> list[str]:
-    """The texts, in lower case and without marks, of int64 (N, 16): what `tokenize` was given.
-
-    Raises:
-        ValueError: a number is no token's.
-    """
-    if len(bad := tokens[(tokens < 0) | (tokens >= VOCABULARY)]):
-        raise ValueError(f"token {int(bad[0])} is unknown: numbers run from 0 to {VOCABULARY - 1}")
-    return [" ".join(WORDS[token - 1] for token in row if 0 < token < START) for row in tokens.tolist()]

@@ -9,52 +9,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from labkit import twins
+from labkit import twin_nets, twins
 from labkit.files import OfflineError
 from labkit.machine import local_seed, pick_device
-from labkit.public import hub, weights
+from labkit.preparation import Preparation
+from labkit.public import hub, vision
+from labkit.public.vision import TORCHVISION as TORCHVISION  # labs read the names of classes through it
 
 IMAGENET_MEAN, IMAGENET_STD = hub.IMAGENET
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What a net wants its images turned into: `size` pixels a side, RGB, (x - mean) / std by channel.
-
-    Called on images (B, C, H, W), uint8 or floats in 0..1, grey (C = 1) or RGB, it gives floats (B, 3, size, size) on the
-    same device. Images of another size are resized whole, without a crop, by antialiased bilinear interpolation; such as are
-    not square are squeezed. Gradients pass through. `cache_key` is a text that two preparations share only if they are equal.
-
-    Raises:
-        ValueError: on images of another shape or of other integers than uint8.
-    """
-
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @property
-    def cache_key(self) -> str:
-        """Part of the key under which features of prepared images are kept."""
-        return f"bilinear, antialiased, to {self.size}; mean {self.mean}; std {self.std}"
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(B, 1 | 3, H, W) -> (B, 3, size, size), normalised."""
-        if x.ndim != 4 or x.shape[1] not in (1, 3):
-            raise ValueError(
-                f"images of shape {tuple(x.shape)}: give a batch (B, C, H, W) with C = 1 or 3; one image as x[None]"
-            )
-        if not x.is_floating_point():
-            if x.dtype != torch.uint8:
-                raise ValueError(f"images of type {x.dtype}: give uint8 in 0..255, or floats in 0..1")
-            x = x.float() / 255
-        if x.shape[-2:] != (self.size, self.size):
-            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
-        mean, std = (torch.tensor(each, dtype=x.dtype, device=x.device).reshape(-1, 1, 1) for each in (self.mean, self.std))
-        return (x - mean) / std  # a grey channel becomes three here
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,35 +51,6 @@ class Parts(NamedTuple):
     prepare: Preparation
     provenance: str
     distrust: str | None
-
-
-class Plan(NamedTuple):
-    """A net of torchvision: which weights it gets, and the names of its layers."""
-
-    weights: str
-    layers: tuple[str, ...]
-    head: str
-    size: int = 224
-
-
-def _features(*numbers: int, then: tuple[str, ...] = ()) -> tuple[str, ...]:
-    return (*(f"features.{number}" for number in numbers), *then)
-
-
-RELU6_RELU7, ALEXNET_RELUS = ("classifier.1", "classifier.4"), ("classifier.2", "classifier.5")
-INCEPTION = ("Mixed_5d", "Mixed_6e", "Mixed_7c", "avgpool")
-#: The pooling at the end of each stage of a VGG; the ends of the stages of the others
-TORCHVISION = {
-    "resnet18": Plan("ResNet18_Weights.IMAGENET1K_V1", twins.STAGES, "fc"),
-    "resnet50": Plan("ResNet50_Weights.IMAGENET1K_V1", twins.STAGES, "fc"),
-    "resnet152": Plan("ResNet152_Weights.IMAGENET1K_V1", twins.STAGES, "fc"),
-    "vgg16": Plan("VGG16_Weights.IMAGENET1K_V1", _features(4, 9, 16, 23, 30, then=RELU6_RELU7), "classifier.6"),
-    "vgg19": Plan("VGG19_Weights.IMAGENET1K_V1", _features(4, 9, 18, 27, 36, then=RELU6_RELU7), "classifier.6"),
-    "alexnet": Plan("AlexNet_Weights.IMAGENET1K_V1", _features(2, 5, 7, 9, 12, then=ALEXNET_RELUS), "classifier.6"),
-    "inception_v3": Plan("Inception_V3_Weights.IMAGENET1K_V1", INCEPTION, "fc", 299),
-    "squeezenet1_1": Plan("SqueezeNet1_1_Weights.IMAGENET1K_V1", _features(2, 5, 8, 12), "classifier.1"),
-    "mobilenet_v2": Plan("MobileNet_V2_Weights.IMAGENET1K_V1", _features(1, 3, 6, 13, 18), "classifier.1"),
-}
 
 
 def known() -> tuple[str, ...]:
@@ -176,22 +111,29 @@ def random_like(backbone: Backbone, seed: int) -> Backbone:
 
 def _libraries() -> dict[str, Callable[[str, bool, int], Parts]]:
     """Name -> what loads it, called with (name, pretrained, seed). A further library is one more function and one more row."""
-    rows = ((twins.TWINS, _twin), (TORCHVISION, _torchvision), (hub.NETS, _transformers))
+    rows = ((twin_nets.TWINS, _twin), (TORCHVISION, _torchvision), (hub.NETS, _transformers))
     return {name: library for names, library in rows for name in names}
 
 
-def _twin(name: str, pretrained: bool, seed: int) -> Parts:
-    twin = twins.find(name)
+def chosen_twin(name: str, *, pretrained: bool, seed: int) -> tuple[nn.Module, str]:
+    """A twin with its committed weights, or with random ones drawn from `seed`, and words on where they come from.
+
+    Raises:
+        ValueError, FileNotFoundError: as `labkit.twins.load`.
+    """
     if pretrained:
-        net, provenance = twins.load(name), f"{name}: committed weights, made by `{twins.about(name)['command']}`"
-    else:
-        net, provenance = twins.build(name, seed=seed), f"{name}: random weights (seed {seed})"
+        return twins.load(name), f"{name}: committed weights, made by `{twins.about(name)['command']}`"
+    return twin_nets.build(name, seed=seed), f"{name}: random weights (seed {seed})"
+
+
+def _twin(name: str, pretrained: bool, seed: int) -> Parts:
+    twin, (net, provenance) = twin_nets.find(name), chosen_twin(name, pretrained=pretrained, seed=seed)
     return Parts(net, twin.layers, twin.head, Preparation(twin.size, twin.mean, twin.std), provenance, None)
 
 
 def _torchvision(name: str, pretrained: bool, seed: int) -> Parts:
-    plan, random = TORCHVISION[name], partial(_architecture, name, init_weights=True)
-    official = partial(_filled, name) if pretrained else None
+    plan, random = TORCHVISION[name], partial(vision.build, name, init_weights=True)
+    official = partial(vision.load, name) if pretrained else None
     net, provenance, distrust = official_or_random(name, plan.weights, official, random, seed)
     if name == "inception_v3":  # what is wanted of it are its features and its logits, in training too
         net.aux_logits, net.AuxLogits = False, None
@@ -230,31 +172,6 @@ def official_or_random(
             provenance += f" in place of {which}, as LABKIT_RANDOM_WEIGHTS asks"
     with local_seed(seed):
         return random(), provenance, distrust
-
-
-def _architecture(name: str, *, init_weights: bool) -> nn.Module:
-    """The net as torchvision builds it, Inception with its second head, since the official weights hold that too."""
-    from torchvision.models import get_model
-
-    # Inception's weights are TensorFlow's: transform_input turns ImageNet's normalisation into -1..1
-    options = {"init_weights": init_weights, "transform_input": True} if name == "inception_v3" else {}
-    return get_model(name, weights=None, **options)
-
-
-def _filled(name: str) -> tuple[nn.Module, str]:
-    """A net of torchvision with its official weights, and which those are."""
-    from torchvision.models import get_weight
-
-    which = TORCHVISION[name].weights
-    path = weights.official(name, get_weight(which).url)
-    state = weights.read(name, path)
-    with torch.device("meta"):  # no time for random weights that are thrown away
-        net = _architecture(name, init_weights=False)
-    try:
-        net.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise weights.damaged(name, path, "its layers are not those of the net") from error
-    return net, f"{which} ({weights.told(path)})"
 
 
 def _replace_head(net: nn.Module, head: str, classes: int, seed: int) -> None:

@@ -143,3 +143,38 @@ def _say(x: np.ndarray) -> str:
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     """Standard normal float64 tensor, the same for the same seed."""
     return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
+
+
+def judge(
+    got: Mapping[str, Any],
+    want: Mapping[str, Any],
+    known: Callable[[], Mapping[str, Sequence[Any]]],
+    *,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+    near: float = 0.0,
+) -> None:
+    """Compare each named part of an answer with what is wanted, and all parts together with what mistakes would have given.
+
+    `known` maps a likely cause to all parts that it produces, and is worked out only if something differs. A cause is
+    recognised within `near`, relative and absolute, where that is wider than the tolerances of a right answer.
+
+    Raises:
+        Mistake: a part is not what is wanted; it says which.
+    """
+
+    def same(one: Any, other: Any) -> bool:
+        try:
+            compare(one, other, rtol=max(rtol, near), atol=max(atol, near))
+        except Mistake:
+            return False
+        return True
+
+    for name, value in want.items():
+        try:
+            compare(got[name], value, rtol=rtol, atol=atol)
+        except Mistake as mistake:
+            causes = (c for c, parts in known().items() if all(map(same, got.values(), parts)))
+            cause = mistake.cause if got[name] is None else next(causes, mistake.cause)
+            label = f"{name}: " if len(want) > 1 else ""
+            raise Mistake(label + mistake.expected, label + mistake.got, cause) from None

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -33,6 +33,20 @@ def require_intact(path: Path, md5: str) -> None:
     """
     if not intact(path, md5):
         raise DamagedData(f"{path} is truncated or not the official file (md5 should be {md5}): delete it and load again")
+
+
+def state_of(found: Path | None, place: Path, check: Callable[[Path], object]) -> tuple[str, Path]:
+    """'here', 'damaged' or 'absent', and where a set was found, or the `place` where it belongs.
+
+    `check` raises DamagedData where what was found is not the official set.
+    """
+    if found is None:
+        return "absent", place
+    try:
+        check(found)
+    except DamagedData:
+        return "damaged", found
+    return "here", found
 
 
 def full(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from labkit import files
-from labkit.public.archives import DamagedData, download, intact, require_intact, scratch, unpack
+from labkit.public.archives import DamagedData, download, intact, require_intact, scratch, state_of, unpack
 from labkit.sets import Images
 
 
@@ -39,14 +39,7 @@ def fetch() -> None:
 
 def status() -> tuple[str, Path]:
     """'here', 'damaged' or 'absent', and the folder or archive where it is, or the folder where it belongs."""
-    found = _find()
-    if found is None:
-        return "absent", _archive().parent
-    try:
-        _check(found)
-    except DamagedData:
-        return "damaged", found
-    return "here", found
+    return state_of(_find(), _archive().parent, _check)
 
 
 def _kind() -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from labkit import files
-from labkit.public.archives import DamagedData, full, scratch
+from labkit.public.archives import DamagedData, full, scratch, state_of
 from labkit.sets import Images, subset_index
 
 PAGE = "github.com/EliSchwartz/imagenet-sample-images"
@@ -76,13 +76,7 @@ def fetch() -> None:
 
 def status() -> tuple[str, Path]:
     """'here', 'damaged' or 'absent', and the folder where it is, or where it belongs."""
-    if (root := _find()) is None:
-        return "absent", _place()
-    try:
-        _listing(root)
-    except DamagedData:
-        return "damaged", root
-    return "here", root
+    return state_of(_find(), _place(), _listing)
 
 
 def _listing(root: Path) -> tuple[list[str], list[int]]:

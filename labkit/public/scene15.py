@@ -11,7 +11,7 @@ import torch
 
 from labkit import files
 from labkit.public import scene15_archive as archive
-from labkit.public.archives import DamagedData
+from labkit.public.archives import DamagedData, state_of
 from labkit.public.scene15_folders import CLASSES, TOTAL, find, listing, unpacked
 from labkit.sets import Images, subset_index
 
@@ -65,14 +65,7 @@ def fetch() -> None:
 
 def status() -> tuple[str, Path]:
     """'here', 'damaged' or 'absent', and the folder where it is, or where it belongs."""
-    root = find()
-    if root is None:
-        return "absent", archive.place()
-    try:
-        listing(root)
-    except DamagedData:
-        return "damaged", root
-    return "here", root
+    return state_of(find(), archive.place(), listing)
 
 
 def _fetch() -> Path:

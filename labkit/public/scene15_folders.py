@@ -104,7 +104,11 @@ def _subfolders(folder: Path) -> dict[str, Path]:
 
 
 def listing(root: Path) -> Listing:
-    """Read the folders' names, not the images."""
+    """Read the folders' names, not the images.
+
+    Raises:
+        DamagedData: a split or a class is missing, a folder is unknown or wrongly numbered, or a class has one image.
+    """
     there = _subfolders(root)
     drawn = not any(split in there for split in SPLITS)
     if drawn:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from labkit import files
-from labkit.public.archives import DamagedData, download, intact, scratch, unpack
+from labkit.public.archives import DamagedData, download, intact, scratch, state_of, unpack
 from labkit.public.scene15_folders import visible_folders, visible_images
 from labkit.sets import SPLITS, Images, subset_index
 
@@ -72,14 +72,7 @@ def fetch() -> None:
 
 def status() -> tuple[str, Path]:
     """'here', 'damaged' or 'absent', and the folder or archive where it is, or the folder where it belongs."""
-    found = _find()
-    if found is None:
-        return "absent", _place()
-    try:
-        _check(found)
-    except DamagedData:
-        return "damaged", found
-    return "here", found
+    return state_of(_find(), _place(), _check)
 
 
 def _kind() -> Any:

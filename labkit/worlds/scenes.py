@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labkit.sets import Images
+from labkit.worlds import scenes_kitchen as kitchen
 from labkit.worlds import scenes_land as land
 from labkit.worlds import scenes_roads as roads
 from labkit.worlds import scenes_rooms as rooms
+from labkit.worlds import scenes_suburb as suburb
 from labkit.worlds import scenes_town as town
 from labkit.worlds import scenes_work as work
 from labkit.worlds.canvas import Canvas
@@ -33,14 +35,14 @@ SCENES: dict[str, tuple[Draw, ...]] = {
     "highway": (roads.highway_plain, roads.highway_bend, roads.highway_bridge),
     "industrial": (town.industrial_works, town.industrial_tanks, town.industrial_power),
     "insidecity": (town.insidecity_shop, town.insidecity_row, town.insidecity_oblique),
-    "kitchen": (work.kitchen_line, work.kitchen_galley, work.kitchen_island),
+    "kitchen": (kitchen.kitchen_line, kitchen.kitchen_galley, kitchen.kitchen_island),
     "livingroom": (rooms.livingroom_sofa, rooms.livingroom_hearth, rooms.livingroom_corner),
     "mountain": (land.mountain_peak, land.mountain_range, land.mountain_lake),
     "office": (work.office_desk, work.office_rows, work.office_corner),
     "opencountry": (land.opencountry_hills, land.opencountry_furrows, land.opencountry_meadow),
     "store": (work.store_wall, work.store_aisle, work.store_racks),
     "street": (roads.street_narrow, roads.street_trees, roads.street_end),
-    "suburb": (roads.suburb_gable, roads.suburb_eaves, roads.suburb_wing),
+    "suburb": (suburb.suburb_gable, suburb.suburb_eaves, suburb.suburb_wing),
     "tallbuilding": (town.tallbuilding_tower, town.tallbuilding_skyline, town.tallbuilding_facade),
 }
 CLASSES = tuple(SCENES)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from labkit.check.clip.small import apply, features, intact, tensor, unit
-from labkit.check.frame import F64, Case, Mistake, compare, run_cases, takes
+from labkit.check.frame import F64, Case, Mistake, compare, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import judge
 
 _TURN = "x.transpose(-1, -2) turns the last two dimensions, and leaves the leading ones"
 _BATCHES = "leading dimensions are separate batches, with a loss each"

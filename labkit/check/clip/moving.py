@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from labkit.check.clip.small import apply, features, intact, tensor, unit
-from labkit.check.frame import F64, Case, Mistake, run_cases, takes
+from labkit.check.frame import F64, Case, Mistake, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import judge
 
 _GAP = "the gap is one vector, the mean of the unit images less the mean of the unit texts"
 _HALF = "images lose half of `amount`, texts gain the other half"

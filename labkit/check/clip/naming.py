@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from labkit.check.clip.small import apply, features, intact, unit
-from labkit.check.frame import F64, Case, Mistake, draw, run_cases, takes
+from labkit.check.clip.small import Encoder, apply, features, intact, unit
+from labkit.check.frame import F64, Case, Mistake, draw, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import judge
 
 _ARGUMENTS = ("images", "encode", "class_names", "label", "candidates")
 _START = "a photo of a "
@@ -36,11 +33,12 @@ _HINTS = {
 }  # fmt: skip
 
 
-class _World:
+class _World(Encoder):
     """Images of one class, and an `encode` whose prompts lie near them if they name it; lengths of both differ tenfold."""
 
     def __init__(self, names: Sequence[str], label: int, candidates: Sequence[str], *, d: int, n: int, seed: int) -> None:
-        self.names, self.label, self.candidates, self.asked = tuple(names), label, tuple(candidates), list[str]()
+        self.d, self.asked = d, list[str]()
+        self.names, self.label, self.candidates = tuple(names), label, tuple(candidates)
         words = dict.fromkeys((*names, *candidates))
         rows, middle = unit(draw(len(words), d, seed=seed)), unit(draw(d, seed=seed + 1))
         near = dict(zip(self.candidates, torch.linspace(0.5, 1.5, len(self.candidates)).tolist(), strict=True))
@@ -51,25 +49,6 @@ class _World:
         }
         self.images = features(n, d, seed=seed + 2, off=0.0)
         self.images += 0.7 * self.images.square().sum(1, keepdim=True).sqrt() * middle
-
-    @staticmethod
-    def length(text: str) -> float:
-        return 0.5 + zlib.crc32(text.encode()) % 97 / 20
-
-    def feature(self, text: str) -> Tensor:
-        drawn = draw(self.images.shape[1], seed=zlib.crc32(text.encode()))
-        return self.table.get(text, unit(drawn) * self.length(text))
-
-    def __call__(self, texts: Any) -> Tensor:
-        if isinstance(texts, str):
-            raise TypeError(f"{texts!r} is one text in place of a list")
-        texts = list(texts)
-        if not texts:
-            raise ValueError("no text at all")
-        if any(not isinstance(text, str) for text in texts):
-            raise TypeError(f"a list of {type(texts[0]).__name__} is no flat list of texts")
-        self.asked += texts
-        return torch.stack([self.feature(text) for text in texts])
 
     def misread(self) -> str:
         """What is wrong with the texts that were encoded, if anything."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.check.clip.small import apply, intact, tensor, unit
-from labkit.check.frame import F64, Case, Mistake, draw, run_cases, takes
+from labkit.check.clip.small import Encoder, apply, intact, tensor, unit
+from labkit.check.frame import F64, Case, Mistake, draw, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import judge
 
 _NAMES = ("owl", "cat", "fire engine", "bee", "yak")
 _TEMPLATES = ("a photo of a {}.", "{} in the fog", "an old drawing of one {} on paper", "the {}, seen from far away")
@@ -31,7 +29,7 @@ _HINTS = {
 }  # fmt: skip
 
 
-class _Encoder:
+class _Encoder(Encoder):
     """Features (n, D) of texts: a class's prompts lie evenly on a cone around its direction, with unequal lengths."""
 
     def __init__(self, names: Sequence[str], templates: Sequence[str], d: int, seed: int) -> None:
@@ -39,7 +37,7 @@ class _Encoder:
         self.names, self.templates = tuple(names), tuple(templates)
         self.want = unit(draw(len(names), d, seed=seed))
         self.prompts = [[template.replace("{}", name) for template in templates] for name in names]
-        self.table: dict[str, Tensor] = {}
+        self.table = {}
         for k, (row, texts) in enumerate(zip(self.want, self.prompts, strict=True)):
             across = torch.linalg.qr(torch.stack([row, *draw(2, d, seed=seed + 1 + k)], 1)).Q[:, 1:]
             tilt = 0.7 + 0.1 * k if len(texts) > 1 else 0.0
@@ -47,25 +45,6 @@ class _Encoder:
                 turn = 0.4 + k + 2 * math.pi * i / len(texts)
                 side = torch.tensor([math.cos(turn), math.sin(turn)], dtype=F64)
                 self.table[text] = (math.cos(tilt) * row + math.sin(tilt) * across @ side) * self.length(text)
-
-    @staticmethod
-    def length(text: str) -> float:
-        return 0.5 + zlib.crc32(text.encode()) % 97 / 20
-
-    def feature(self, text: str) -> Tensor:
-        drawn = draw(self.d, seed=zlib.crc32(text.encode()))
-        return self.table.get(text, unit(drawn) * self.length(text))
-
-    def __call__(self, texts: Any) -> Tensor:
-        if isinstance(texts, str):
-            raise TypeError(f"{texts!r} is one text in place of a list")
-        texts = list(texts)
-        if not texts:
-            raise ValueError("no text at all")
-        if any(not isinstance(text, str) for text in texts):
-            raise TypeError(f"a list of {type(texts[0]).__name__} is no flat list of texts")
-        self.asked += texts
-        return torch.stack([self.feature(text) for text in texts])
 
     def misread(self) -> str:
         """What is wrong with the texts that were encoded, if anything."""

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from labkit.check.clip.small import apply, features, intact, orthogonal, plane, tensor, unit
-from labkit.check.frame import F64, Case, Mistake, run_cases, takes
+from labkit.check.frame import F64, Case, Mistake, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import judge
 
 _VH = "torch.linalg.svd and numpy give V already transposed, as Vh: source.T @ target = U diag(S) Vh"
 _AS_THEY_ARE = "features are taken as they are"

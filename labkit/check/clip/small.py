@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,36 @@ def features(*shape: int, seed: int, off: float = 0.8) -> Tensor:
 def unit(rows: Tensor, dim: int = -1) -> Tensor:
     """Rows divided by their lengths."""
     return rows / rows.square().sum(dim, keepdim=True).sqrt()
+
+
+class Encoder:
+    """An `encode` of d dimensions: features of a table, others for texts that it lacks; `asked` keeps what was encoded."""
+
+    d: int
+    table: dict[str, Tensor]
+    asked: list[str]
+
+    @staticmethod
+    def length(text: str) -> float:
+        """The length of the feature of a text that the table lacks."""
+        return 0.5 + zlib.crc32(text.encode()) % 97 / 20
+
+    def feature(self, text: str) -> Tensor:
+        """The feature (d,) of one text."""
+        drawn = draw(self.d, seed=zlib.crc32(text.encode()))
+        return self.table.get(text, unit(drawn) * self.length(text))
+
+    def __call__(self, texts: Any) -> Tensor:
+        """Features (B, d) of a list of texts."""
+        if isinstance(texts, str):
+            raise TypeError(f"{texts!r} is one text in place of a list")
+        texts = list(texts)
+        if not texts:
+            raise ValueError("no text at all")
+        if any(not isinstance(text, str) for text in texts):
+            raise TypeError(f"a list of {type(texts[0]).__name__} is no flat list of texts")
+        self.asked += texts
+        return torch.stack([self.feature(text) for text in texts])
 
 
 def orthogonal(d: int, seed: int, *, reflects: bool = False) -> Tensor:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from labkit.check.clip.small import apply, features, intact, orthogonal, plane, tensor, unit
-from labkit.check.frame import F64, Case, Mistake, draw, run_cases, takes
+from labkit.check.frame import F64, Case, Mistake, draw, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import judge
 
 _SIDE = "rows are turned by x @ R, for the R that brings images @ R closest to texts"
 _FIT = "it is fitted on the pairs for which fit_on is True, so that the others are new to it"

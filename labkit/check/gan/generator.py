@@ -26,7 +26,11 @@ def bce(logits: Tensor, target: float) -> Tensor:
 
 
 def slopes(loss: Any, name: str, *logits: Tensor) -> tuple[Tensor, ...]:
-    """Gradients of a student's loss at the logits."""
+    """Gradients of a student's loss at the logits.
+
+    Raises:
+        Mistake: the loss has no gradient, or not at all of the logits.
+    """
     if not isinstance(loss, Tensor) or not loss.requires_grad:
         raise Mistake(f"a {name} loss that gradients flow through", "one without a gradient", _CUT)
     found = torch.autograd.grad(loss.sum(), logits, retain_graph=True, allow_unused=True)
@@ -36,7 +40,11 @@ def slopes(loss: Any, name: str, *logits: Tensor) -> tuple[Tensor, ...]:
 
 
 def same_at_extremes(what: str, got: Any, expected: Any) -> None:
-    """Compare a result at huge logits; the function is right at small ones, so only the arithmetic can be wrong."""
+    """Compare a result at huge logits; the function is right at small ones, so only the arithmetic can be wrong.
+
+    Raises:
+        Mistake: they differ.
+    """
     try:
         compare(got, expected, rtol=1e-5, atol=1e-5)
     except Mistake as mistake:
@@ -44,7 +52,11 @@ def same_at_extremes(what: str, got: Any, expected: Any) -> None:
 
 
 def one_a_net(loss: Any, name: str) -> None:
-    """See that two arms of three seeds give a loss each."""
+    """See that two arms of three seeds give a loss each.
+
+    Raises:
+        Mistake: the shape of the loss is not (2, 3).
+    """
     shape = tuple(torch.as_tensor(loss).shape)
     if shape != (2, 3):
         cause = "the nets of a stack were averaged: keep one loss a net; " if shape == () else ""

@@ -62,7 +62,11 @@ class Modes(nn.Module):
         settle(self, 9).eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, 4)."""
+        """Logits (B, 4).
+
+        Raises:
+            Broken: it has been told to break.
+        """
         named = {"batch norm": self.norm, "dropout": self.body.get_submodule("0.0")}
         self.seen.append([name for name, module in named.items() if module.training])
         z = self.norm(x)

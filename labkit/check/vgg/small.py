@@ -31,7 +31,11 @@ class Watch(nn.Module):
         self.look: Callable[[Tensor], Any] = lambda x: None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input."""
+        """The input.
+
+        Raises:
+            Broken: it is the pass at which to break.
+        """
         if len(self.seen) == self.breaks_at:
             raise Broken
         self.seen.append(Note("net.features", self.training, torch.is_grad_enabled(), self.look(x)))

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.check.frame import F64, Case, draw, run_cases, takes, unchanged
+from labkit.check.frame import F64, Case, draw, judge, run_cases, takes, unchanged
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import apply, judge, reading
+from labkit.check.vit.small import apply, reading
 
 _ONE = "1 stands for as much as on average"
 _HINTS = {

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.check.frame import F64, Case, Mistake, run_cases, takes, unchanged
+from labkit.check.frame import F64, Case, Mistake, judge, run_cases, takes, unchanged
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import apply, judge
+from labkit.check.vit.small import apply
 
 #: Of four images the classes, the most probable first, and their probabilities; every row sums to 1
 _ORDER = torch.tensor([[3, 0, 5, 1, 4, 2], [0, 4, 2, 5, 3, 1], [5, 2, 1, 3, 0, 4], [2, 3, 4, 0, 1, 5]])

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labkit.check.frame import F64, Case, Mistake, draw, run_cases, takes
+from labkit.check.frame import F64, Case, Mistake, draw, judge, run_cases, takes
 from labkit.check.nets import gradients_as_before, hooks, modes, moved, some, state, undisturbed
-from labkit.check.vit.small import PATCH, apply, judge, vit
+from labkit.check.vit.small import PATCH, apply, vit
 
 _STILL = "the tokens are still there and are read: take them out"
 _FIRST = "token 0 of the last layer is the class token: after net.vit.layernorm, its row goes into net.classifier"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from labkit.check.frame import Case, Mistake, run_cases, takes
+from labkit.check.frame import Case, Mistake, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import apply, judge
+from labkit.check.vit.small import apply
 
 _DIFFER = "only questions count that one of the two alone got right"
 _ARRAYS = "`and`, `or` and `not` take one truth value: & | ~ work on arrays, question by question"

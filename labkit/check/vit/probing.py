@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from labkit.check.frame import Case, Mistake, draw, run_cases, takes
+from labkit.check.frame import Case, Mistake, draw, judge, run_cases, takes
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import apply, judge
+from labkit.check.vit.small import apply
 
 _ATOL = 4e-3  # scikit-learn stops where probabilities are good to about 5e-4
 _OWN = "each probe is fitted on its own view of the training images, and reads the same view of the test images"

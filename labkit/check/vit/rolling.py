@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.check.frame import F64, Case, Mistake, run_cases, takes, unchanged
+from labkit.check.frame import F64, Case, Mistake, judge, run_cases, takes, unchanged
 from labkit.check.nets import undisturbed
-from labkit.check.vit.small import apply, judge, reading
+from labkit.check.vit.small import apply, reading
 
 _ORDER = "what the last layer reads is a mixture that the layers before have made: the last layer's matrix stands on the left"
 _HALF = "half of a token is what it was, and half what it reads"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from labkit.check.frame import Mistake, compare, draw
+from labkit.check.frame import draw
 from labkit.check.nets import call_watched, settle
 
 PATCH = 4  # pixels a side
@@ -40,38 +40,3 @@ def apply(f: Callable[..., Any], *args: Any, hints: Mapping[str, str]) -> Any:
         Mistake: such an error, or gradients are off afterwards.
     """
     return call_watched(f, *args, hints=hints)
-
-
-def judge(
-    got: Mapping[str, Any],
-    want: Mapping[str, Any],
-    known: Callable[[], Mapping[str, Sequence[Any]]],
-    *,
-    rtol: float = 1e-5,
-    atol: float = 1e-6,
-    near: float = 0.0,
-) -> None:
-    """Compare each named part of an answer with what is wanted, and all parts together with what mistakes would have given.
-
-    `known` maps a likely cause to all parts that it produces, and is worked out only if something differs. A cause is
-    recognised within `near`, relative and absolute, where that is wider than the tolerances of a right answer.
-
-    Raises:
-        Mistake: a part is not what is wanted; it says which.
-    """
-
-    def same(one: Any, other: Any) -> bool:
-        try:
-            compare(one, other, rtol=max(rtol, near), atol=max(atol, near))
-        except Mistake:
-            return False
-        return True
-
-    for name, value in want.items():
-        try:
-            compare(got[name], value, rtol=rtol, atol=atol)
-        except Mistake as mistake:
-            causes = (c for c, parts in known().items() if all(map(same, got.values(), parts)))
-            cause = mistake.cause if got[name] is None else next(causes, mistake.cause)
-            label = f"{name}: " if len(want) > 1 else ""
-            raise Mistake(label + mistake.expected, label + mistake.got, cause) from None
