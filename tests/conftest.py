@@ -1,4 +1,4 @@
-"""Environment of every test and of every kernel that nbval starts: one thread, no progress bars, strict verdicts."""
+"""Environment of every test and of every kernel that nbval starts: one thread, no bars or controls, strict verdicts."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMB
     os.environ[name] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 os.environ["LABKIT_STRICT"] = "1"
+os.environ["LABKIT_STATIC"] = "1"
 os.environ.setdefault("LABKIT_PROFILE", "tiny")
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 import torch
 import torch.nn.functional as F
-from notebook_source import gradients_off, namespace, touching
+from notebook_source import altering, gradients_off, namespace, touching
 
 from labkit.check import clip as check  # noqa: F401 - read by test_checks.py
 
@@ -16,27 +16,8 @@ SOLUTIONS = namespace(LAB, *(name.replace("_", "-") for name in CHECKS))
 SIGNATURES = {name: inspect.signature(SOLUTIONS[name]) for name in CHECKS}
 
 
-def then(name, change):
-    """The solution, and then something is done to its result."""
-
-    def f(*args):
-        return change(SOLUTIONS[name](*args))
-
-    f.__signature__ = SIGNATURES[name]
-    return f
-
-
+then, given = altering(SOLUTIONS, SIGNATURES)
 touched = touching(SOLUTIONS, SIGNATURES)
-
-
-def given(name, change):
-    """The solution, for other arguments."""
-
-    def f(*args):
-        return SOLUTIONS[name](*change(*args))
-
-    f.__signature__ = SIGNATURES[name]
-    return f
 
 
 def unit(x, dim=-1):

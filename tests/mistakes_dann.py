@@ -389,3 +389,9 @@ ALSO_RIGHT = [
     ("pseudo_labels", lambda logits, threshold: (logits.argmax(-1), (logits.softmax(-1) >= threshold).any(-1))),
     ("proxy_a_distance", lambda source_rate, target_rate: 2 * (torch.as_tensor(source_rate) + target_rate - 1)),
 ]
+
+#: Rows whose mistake changes no value that a submission gives; the checks see them
+UNSEEN_BY_GRADING = {
+    ("reverse", "keep the first line of the stub"): "arguments go in by place",
+    ("ramp", "keep the first line of the stub"): "arguments go in by place",
+}

@@ -177,3 +177,6 @@ MISTAKES = [
     ("knock_out", in_place, "an operation in place"),
     ("knock_out", lambda decode, z, x, order: SOLUTIONS["knock_out"](decode, z, x, order) / 4, "averaged over the pixels"),
 ]  # fmt: skip
+
+#: Rows whose mistake changes no value that a submission gives; the checks see them
+UNSEEN_BY_GRADING = {("reparameterise", "keep the first line of the stub"): "arguments go in by place"}

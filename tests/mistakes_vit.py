@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from notebook_source import gradients_off, namespace, touching
+from notebook_source import altering, gradients_off, namespace, touching
 from scipy import stats
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
@@ -22,27 +22,8 @@ CHECKS = ["top_k", "attention_map", "rollout", "keep_tokens", "two_probes", "mcn
 SIGNATURES = {name: inspect.signature(SOLUTIONS[name]) for name in CHECKS}
 
 
-def then(name, change):
-    """The solution, and then something is done to its result."""
-
-    def f(*args):
-        return change(SOLUTIONS[name](*args))
-
-    f.__signature__ = SIGNATURES[name]
-    return f
-
-
+then, given = altering(SOLUTIONS, SIGNATURES)
 touched = touching(SOLUTIONS, SIGNATURES)
-
-
-def given(name, change):
-    """The solution, for other arguments."""
-
-    def f(*args):
-        return SOLUTIONS[name](*change(*args))
-
-    f.__signature__ = SIGNATURES[name]
-    return f
 
 
 # top_k

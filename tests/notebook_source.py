@@ -57,6 +57,26 @@ def touching(solutions: dict[str, Any], signatures: dict[str, Any]) -> Any:
     return touched
 
 
+def altering(solutions: dict[str, Any], signatures: dict[str, Any]) -> tuple[Any, Any]:
+    """Makes wrong answers: `then(name, change)` alters what a solution returns, `given(name, change)` what it is given."""
+
+    def then(name: str, change: Any) -> Any:
+        def f(*args: Any) -> Any:
+            return change(solutions[name](*args))
+
+        f.__signature__ = signatures[name]  # type: ignore[attr-defined]
+        return f
+
+    def given(name: str, change: Any) -> Any:
+        def f(*args: Any) -> Any:
+            return solutions[name](*change(*args))
+
+        f.__signature__ = signatures[name]  # type: ignore[attr-defined]
+        return f
+
+    return then, given
+
+
 def gradients_off(*args: Any) -> None:
     """What `touched` may do: switch gradients off for whatever comes next."""
     import torch

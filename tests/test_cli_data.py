@@ -13,18 +13,18 @@ import torch
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from labkit import machine, pretrain, pretrain_clip, pretrain_vit, twins
+from labkit import machine, pretrain, pretrain_clip, pretrain_conv, pretrain_vit, twin_nets, twins
 from labkit.cli import app
+from labkit.guards import NonFiniteLoss
+from labkit.preparation import Preparation
 from labkit.sets import Images
-from labkit.train import NonFiniteLoss
 from labkit.worlds import toybox
-from labkit.zoo import Preparation
 
 ABOUT = {"command": "a", "source": "b", "accuracy": '{"glyphs test": 0.25}', "date": "d", "torch": "2", "seconds": "9"}
 SMALL = "tiny_resnet_small"
 
 
-def world(split: str, *, size: int = 32, n: int | None = None, classes: int = twins.GLYPH_CLASSES) -> Images:
+def world(split: str, *, size: int = 32, n: int | None = None, classes: int = twin_nets.GLYPH_CLASSES) -> Images:
     """Flat colours with noise, one a class."""
     n = {"train": n, "test": 192}[split]
     rng = torch.Generator().manual_seed(len(split))
@@ -44,7 +44,7 @@ def workbook(tmp_path, monkeypatch):
     monkeypatch.setattr("labkit.worlds.glyphs.glyphs", world)
     monkeypatch.setattr(machine, "settle", lambda *arguments, **options: None)  # it is for a whole process
     for recipe in ("RESNET", "VGG", "TOYBOX", "TOYBOX_VGG"):  # two steps each
-        monkeypatch.setattr(pretrain, recipe, replace(getattr(pretrain, recipe), epochs=1, images=128))
+        monkeypatch.setattr(pretrain_conv, recipe, replace(getattr(pretrain_conv, recipe), epochs=1, images=128))
     for recipe in ("SUPERVISED", "SHORT", "MASKED"):
         monkeypatch.setattr(pretrain_vit, recipe, replace(getattr(pretrain_vit, recipe), epochs=1, images=128))
     monkeypatch.setattr(pretrain_vit, "LABELLED", 100)
@@ -59,7 +59,7 @@ def data(*words: str):
 
 
 def old_file() -> bytes:
-    return twins.save(SMALL, twins.build(SMALL, seed=9), ABOUT).read_bytes()
+    return twins.save(SMALL, twin_nets.build(SMALL, seed=9), ABOUT).read_bytes()
 
 
 def test_the_named_weights_are_remade_and_told_against_those_before(workbook):
@@ -77,8 +77,8 @@ def test_the_named_weights_are_remade_and_told_against_those_before(workbook):
 def test_without_a_name_all_are_remade(workbook):
     result = data("--rebuild-weights")
     assert result.exit_code == 0, result.stderr
-    assert [line.split(":")[0] for line in result.stdout.splitlines()] == list(twins.ALL)
-    assert result.stdout.count("(before: no weights)") == len(twins.ALL)
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == list(twin_nets.ALL)
+    assert result.stdout.count("(before: no weights)") == len(twin_nets.ALL)
     assert {state for _, state, _ in twins.status()} == {"here"}
 
 
@@ -91,9 +91,9 @@ def test_nothing_is_trained_where_nothing_can_be_saved(workbook, monkeypatch):
 
 
 def test_the_tiny_vgg_is_trained_with_batch_norm_and_kept_without(workbook, monkeypatch):
-    monkeypatch.setattr(pretrain, "VGG", replace(pretrain.VGG, epochs=2, images=128))
-    kept, fold = [], pretrain.folded
-    monkeypatch.setattr(pretrain, "folded", lambda net: kept.append(net) or fold(net))
+    monkeypatch.setattr(pretrain_conv, "VGG", replace(pretrain_conv.VGG, epochs=2, images=128))
+    kept, fold = [], pretrain_conv.folded
+    monkeypatch.setattr(pretrain_conv, "folded", lambda net: kept.append(net) or fold(net))
     net, accuracies, _ = pretrain.RECIPES["tiny_vgg"]("training")
     (normalised,) = kept
     state = torch.get_rng_state()
@@ -111,16 +111,16 @@ def test_the_tiny_vgg_is_trained_with_batch_norm_and_kept_without(workbook, monk
 
 
 def test_the_accuracy_stated_is_that_of_the_net_as_loaded(workbook, monkeypatch):
-    measure, rounded = pretrain.accuracy, []
+    measure, rounded = pretrain_conv.accuracy, []
 
     def spy(net, images, prepare):
         rounded.append(all(torch.equal(p, p.half().float()) for p in net.parameters()))
         return measure(net, images, prepare)
 
-    monkeypatch.setattr(pretrain, "accuracy", spy)
+    monkeypatch.setattr(pretrain_conv, "accuracy", spy)
     data("--rebuild-weights", SMALL)
     assert rounded == [True]
-    twin, images = twins.TWINS[SMALL], world("test")
+    twin, images = twin_nets.TWINS[SMALL], world("test")
     x = (images.pixels / 255 - 0.5) / 0.25
     assert torch.allclose(Preparation(twin.size, twin.mean, twin.std)(images.pixels), x, atol=1e-5)
     with torch.no_grad():
@@ -129,9 +129,9 @@ def test_the_accuracy_stated_is_that_of_the_net_as_loaded(workbook, monkeypatch)
 
 
 def test_the_recipe_trains_and_learns(workbook, monkeypatch):
-    monkeypatch.setattr(pretrain, "RESNET", replace(pretrain.RESNET, epochs=8, images=256))
+    monkeypatch.setattr(pretrain_conv, "RESNET", replace(pretrain_conv.RESNET, epochs=8, images=256))
     net, accuracies, _ = pretrain.RECIPES[SMALL]("training")
-    start = twins.build(SMALL, seed=pretrain.RESNET.seed)
+    start = twin_nets.build(SMALL, seed=pretrain_conv.RESNET.seed)
     assert not net.training and int(net.bn1.num_batches_tracked) == 32
     assert all(not torch.equal(p, q) for p, q in zip(net.parameters(), start.parameters(), strict=True))
     assert accuracies["glyphs test"] > 0.1  # chance is below 0.016
@@ -139,21 +139,21 @@ def test_the_recipe_trains_and_learns(workbook, monkeypatch):
 
 def test_the_steps_are_those_of_sgd_with_nesterov_momentum(workbook, monkeypatch):
     """Two steps of the recipe against the update rule and the loss written out; float64, as gradients jump at a kink."""
-    seen, build = [], twins.build
-    monkeypatch.setattr(pretrain, "flipped_and_cropped", lambda x, rng, padding: seen.append(x) or x.double())
-    monkeypatch.setattr(twins, "build", lambda name, seed: build(name, seed=seed).double())
+    seen, build = [], twin_nets.build
+    monkeypatch.setattr(pretrain_conv, "flipped_and_cropped", lambda x, rng, padding: seen.append(x) or x.double())
+    monkeypatch.setattr(twin_nets, "build", lambda name, seed: build(name, seed=seed).double())
     monkeypatch.setattr(twins, "round_as_stored", lambda net: None)
-    monkeypatch.setattr(pretrain, "accuracy", lambda net, images, prepare: 0.0)
+    monkeypatch.setattr(pretrain_conv, "accuracy", lambda net, images, prepare: 0.0)
     net, *_ = pretrain.RECIPES[SMALL]("training")
-    images, recipe, reference = world("train", n=128), pretrain.RESNET, twins.build(SMALL, seed=0)
+    images, recipe, reference = world("train", n=128), pretrain_conv.RESNET, twin_nets.build(SMALL, seed=0)
     velocity = {}
     assert [len(batch) for batch in seen] == [64, 64]
     for step, batch in enumerate(seen):
         flat = (batch * 255).round().to(torch.uint8).flatten(1)
         y = images.labels[(flat.unsqueeze(1) == images.pixels.flatten(1)).all(-1).int().argmax(1)]  # which images these are
-        target = 0.1 / twins.GLYPH_CLASSES + 0.9 * F.one_hot(y, twins.GLYPH_CLASSES).double()
+        target = 0.1 / twin_nets.GLYPH_CLASSES + 0.9 * F.one_hot(y, twin_nets.GLYPH_CLASSES).double()
         loss = -(target * F.log_softmax(reference((batch.double() - 0.5) / 0.25), 1)).sum(1).mean()
-        lr = recipe.lr * pretrain.rise_and_fall(step / 2, recipe.warm)
+        lr = recipe.lr * pretrain_conv.rise_and_fall(step / 2, recipe.warm)
         with torch.no_grad():
             for p, g in zip(reference.parameters(), torch.autograd.grad(loss, list(reference.parameters())), strict=True):
                 g = g + 5e-4 * p
@@ -165,7 +165,7 @@ def test_the_steps_are_those_of_sgd_with_nesterov_momentum(workbook, monkeypatch
 
 def test_each_image_is_a_shifted_perhaps_mirrored_copy():
     x, padding = torch.rand(200, 1, 12, 12, generator=torch.Generator().manual_seed(0)), 3
-    y = pretrain.flipped_and_cropped(x, torch.Generator().manual_seed(1), padding=padding)
+    y = pretrain_conv.flipped_and_cropped(x, torch.Generator().manual_seed(1), padding=padding)
     assert y.shape == x.shape
     counts = torch.zeros(2, 7, 7)
     for image, found in zip(x, y, strict=True):
@@ -180,26 +180,26 @@ def test_each_image_is_a_shifted_perhaps_mirrored_copy():
 
 
 def test_the_learning_rate_rises_and_falls():
-    rates = [pretrain.rise_and_fall(step / 1000, 0.15) for step in range(1001)]
+    rates = [pretrain_conv.rise_and_fall(step / 1000, 0.15) for step in range(1001)]
     assert rates[0] == pytest.approx(0.04) and rates[1000] == pytest.approx(0, abs=1e-12)
     assert max(rates) == rates[150] == pytest.approx(1)
     assert rates[:151] == sorted(rates[:151]) and rates[150:] == sorted(rates[150:], reverse=True)
-    assert rates[575] == pytest.approx(0.5) and math.isclose(pretrain.rise_and_fall(0, 0), 1)
+    assert rates[575] == pytest.approx(0.5) and math.isclose(pretrain_conv.rise_and_fall(0, 0), 1)
 
 
 def test_accuracy_is_measured_in_eval_mode_and_the_mode_put_back():
     images = world("test")
-    net = twins.build(SMALL)
+    net = twin_nets.build(SMALL)
     seen = []
     net.register_forward_hook(lambda module, inputs, output: seen.append(module.training))
-    pretrain.accuracy(net, images, lambda x: x)
+    pretrain_conv.accuracy(net, images, lambda x: x)
     assert seen == [False] and net.training
 
     def fails(x):
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        pretrain.accuracy(net, images, fails)
+        pretrain_conv.accuracy(net, images, fails)
     assert net.training
 
 
@@ -221,7 +221,7 @@ def test_a_rebuild_that_fails_leaves_the_old_file_whole(workbook, monkeypatch, e
             raise error
         return x
 
-    monkeypatch.setattr(pretrain, "flipped_and_cropped", fails)
+    monkeypatch.setattr(pretrain_conv, "flipped_and_cropped", fails)
     result = data("--rebuild-weights", SMALL)
     assert (result.exit_code, result.stderr) == (code, f"labkit: {message}\n") and len(steps) == 2
     assert twins.weights_file(SMALL).read_bytes() == whole
@@ -251,7 +251,7 @@ def test_the_list_names_sets_and_nets_with_state_accuracy_and_size(workbook):
     result = data()
     assert result.exit_code == 0, result.stderr
     rows = {line.split()[0]: line for line in result.stdout.splitlines()}
-    assert {"mnist", "cifar10", *twins.ALL} <= set(rows)
+    assert {"mnist", "cifar10", *twin_nets.ALL} <= set(rows)
     path = twins.weights_file(SMALL)
     assert rows[SMALL].split(maxsplit=2)[1:] == ["here", f"glyphs test 25.0 %, {path.stat().st_size / 1000:.0f} kB, {path}"]
     assert rows["tiny_resnet"].split() == ["tiny_resnet", "absent", str(twins.weights_file("tiny_resnet"))]

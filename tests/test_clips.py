@@ -22,8 +22,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from labkit import clips, twins, words, zoo
+from labkit import clips, twin_nets, twins, words, zoo
 from labkit.files import OfflineError
+from labkit.preparation import Preparation
 from labkit.public import DamagedData, clip_weights
 from labkit.sets import Images
 
@@ -147,15 +148,15 @@ def same(net: nn.Module, reference: nn.Module) -> bool:
 
 
 def test_known_names():
-    assert set(clips.known()) == set(twins.CLIPS) | set(SMALL) and set(REAL) == set(PUBLISHED)
+    assert set(clips.known()) == set(twin_nets.CLIPS) | set(SMALL) and set(REAL) == set(PUBLISHED)
     with pytest.raises(ValueError, match=r"CLIP model 'ViT-B-32' is unknown: use one of toybox_clip, .*ViT-B-32/openai"):
         clips.load("ViT-B-32")
 
 
 def test_the_zoo_lists_no_net_without_a_head():
-    assert twins.CLIPS and not set(clips.known()) & set(zoo.known())
-    assert not any(twins.find(name).head for name in twins.CLIPS)
-    assert all(twins.find(name).head for name in zoo.known() if name in twins.ALL)
+    assert twin_nets.CLIPS and not set(clips.known()) & set(zoo.known())
+    assert not any(twin_nets.find(name).head for name in twin_nets.CLIPS)
+    assert all(twin_nets.find(name).head for name in zoo.known() if name in twin_nets.ALL)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -217,7 +218,7 @@ def test_a_local_file_gives_open_clips_own_features(home, name, file, form):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     assert clip.provenance == f"{name}: {file}, SHA-256 {digest}..." and clip.distrust is None
     assert (clip.name, clip.width) == (name, 12)
-    assert clip.prepare == zoo.Preparation(64 if name == RN else 32, *clip_weights.OPENAI)
+    assert clip.prepare == Preparation(64 if name == RN else 32, *clip_weights.OPENAI)
 
 
 def test_the_activation_is_that_of_the_name_and_not_of_the_file(home):
@@ -465,12 +466,12 @@ def test_a_tiny_model_comes_with_its_own_tokenizer_and_preparation(home):
     with pytest.raises(FileNotFoundError, match="labkit data --rebuild-weights toybox_clip"):
         clips.load("toybox_clip")
     about = {"command": "this one", "source": "b", "accuracy": "{}", "date": "d", "torch": "2", "seconds": "9"}
-    twins.save("toybox_clip", net := twins.build("toybox_clip", seed=8), about)
+    twins.save("toybox_clip", net := twin_nets.build("toybox_clip", seed=8), about)
     twins.round_as_stored(net)
     clip, texts = clips.load("toybox_clip"), ["a photo of a cat", "a drawing of a red ship"]
     assert clip.provenance == "toybox_clip: committed weights, made by `this one`" and clip.distrust is None
-    twin = twins.find("toybox_clip")
-    assert clip.prepare == zoo.Preparation(twin.size, twin.mean, twin.std) and clip.tokenize is words.tokenize
+    twin = twin_nets.find("toybox_clip")
+    assert clip.prepare == Preparation(twin.size, twin.mean, twin.std) and clip.tokenize is words.tokenize
     assert same(clip.net, net) and not clip.net.training and clip.width == clip.encode_texts(texts).shape[1]
     net.eval()
     with torch.no_grad():

@@ -22,24 +22,35 @@ MODULES = {
 
 #: From the ground up; a module imports from lower rows, or from its own part of the package. A new module needs a place.
 ROWS = (
-    ("files", "machine"),
-    ("sets", "arms", "narrow", "ledger", "checkpoint", "history", "check.frame", "check.nets"),
-    ("public", "worlds", "samples", "plots", "embed", "smallconv"),
+    ("files", "machine", "terminal"),
+    ("sets", "arms", "narrow", "ledger", "checkpoint", "history", "guards", "check.frame", "check.nets", "adapters.arrays"),
+    ("public", "worlds", "samples", "plots", "embed", "smallconv", "preparation"),
     ("words",),
-    ("twins",),
-    ("train", "report", "check", "probes", "features", "duplicates", "zoo"),
+    ("twin_nets",),
+    ("twins", "kept"),
+    ("train", "report", "check", "probes", "features", "duplicates", "zoo", "explore"),
     ("lab", "recipes", "clips"),
-    ("pretrain_vit", "pretrain_clip"),
+    ("pretrain_conv", "pretrain_vit", "pretrain_clip"),
     ("pretrain",),
     ("book",),
+    ("adapters", "handout"),
+    ("grading",),
     ("calibrate",),
     ("doctor",),
+    ("course",),
     ("cli",),
 )
 #: Imports inside a function that run upwards, since a set is found by its name
 LAZY = {("sets", "public"), ("sets", "worlds")}
 #: Who alone may import what turns notebooks into a book
-IMPORTERS = {"book": {"book", "calibrate", "cli"}, "calibrate": {"cli"}, "doctor": {"cli"}, "cli": set()}
+IMPORTERS = {
+    "book": {"book", "adapters", "grading", "calibrate", "course", "cli"},
+    "grading": {"grading", "course"},
+    "course": {"cli"},
+    "calibrate": {"cli"},
+    "doctor": {"cli"},
+    "cli": set(),
+}
 
 
 def row(module: str) -> int | None:
@@ -146,7 +157,7 @@ def test_no_two_modules_import_each_other_on_import():
 def test_a_module_is_a_room_with_a_purpose(module):
     path = MODULES[module]
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 320
+    assert len(text.splitlines()) <= 290
     assert not {"utils", "util", "helpers", "common", "misc"} & set(module.split("."))
     assert re.fullmatch(r"[a-z0-9_.]+", module)
     assert ast.get_docstring(ast.parse(text)), f"{module} does not say what is inside"

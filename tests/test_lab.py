@@ -26,6 +26,9 @@ good = { tiny = "holds" }
 bad = { tiny = "fails" }
 free = { tiny = "open" }
 
+[demo.sources]
+A = "a report by <somebody>"
+
 [demo.reported]
 loss = [{ value = "23.3", source = "report <A>" }]
 
@@ -368,6 +371,8 @@ def test_results_hold_what_was_measured_and_how(workbook, shown, monkeypatch):
     assert np.allclose(row["band"], [[1.5, 2.5], [2.5, 3.5]]) and row["inside"] is True
     assert row["reported"] == [{"value": "23.3", "source": "report <A>"}]
     assert results["calibration"]["runs"] == "10" and not results["stale"]
+    assert "Reported by A: a report by <somebody>." in shown[0]["text/plain"]
+    assert "Reported by A: a report by &lt;somebody&gt;." in shown[0]["text/html"]
 
 
 def test_values_that_are_not_finite_are_null_on_disk_and_in_the_notebook(workbook, shown):

@@ -1,14 +1,16 @@
 """The functions of lab 01, pulled out of the notebook, against independent references, and its nets under every profile."""
 
+import tomllib
+
 import pytest
 import torch
-from notebook_source import namespace, shortened
+from notebook_source import NOTEBOOKS, namespace, shortened
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 
 from labkit import sets, zoo
-from labkit.ledger import NOT_MEASURED
+from labkit.ledger import HOLDS, NOT_MEASURED
 from labkit.sets import Images
 
 LAB = "01_resnet_transfer"
@@ -95,6 +97,28 @@ def test_twins_share_their_first_weights_and_differ_by_the_skip_alone():
     assert torch.allclose(block(x), branch.relu())
 
 
+def test_a_head_seen_early_ends_as_the_head_of_the_stages_and_without_shortcuts_is_worse(tiny):
+    lab = tiny["lab"]
+    scope = namespace(LAB, *GROUND, "no-skip", "s3-lesion", "s3-stages", "s3-dynamics", lab=lab)
+    record = lab.records["head_dynamics"]
+    values = torch.tensor(record["values"]).reshape(2, 4, -1)  # (shortcuts, looks, seeds)
+    assert torch.allclose(values[0, -1], scope["cut"][0].float()) and torch.allclose(values[1, -1], scope["cut"][-1].float())
+    assert record["arms"][3] == "with shortcuts, 150 steps" and record["arms"][4] == "without, 10 steps"
+    assert not torch.equal(values[:, 0], values[:, -1])  # ten steps are not all
+    assert (values[0].mean(1) > values[1].mean(1) + 0.1).all()
+
+
+def test_memorising_is_judged_from_the_ten_stored_seeds():
+    lab = shortened(LAB, "tiny", **{name: value for name, value in SMALL.items() if name != "more"})
+    namespace(LAB, *GROUND, "s4-fit", "s4-labels", "s4-memorises", lab=lab)
+    expected = tomllib.loads((NOTEBOOKS / "expected.toml").read_text(encoding="utf-8"))[LAB]
+    stored = expected["bands"]["tiny"]["extended"]["labels"]
+    assert lab.records["memorised"]["values"] == [stored["patient, training"], stored["patient, test"]]
+    claim = lab.claims["scratch-memorises"]
+    apart = sum(a - b for a, b in zip(*lab.records["memorised"]["values"], strict=True)) / 10
+    assert claim["verdict"] == HOLDS and claim["as_expected"] and claim["numbers"].startswith(f"{apart:.3g} [")
+
+
 def stand_in(name, *, split="train", limit=None, seed=0, **options):
     """Noise in the shapes of CIFAR-10; the real digits."""
     if name == "digits":
@@ -110,9 +134,9 @@ real_load = sets.load
 ALL = (
     *GROUND, "train-only", "accuracy", "s1-fit", "s1-train", "s1-run", "s1-drift", "s1-claims", "s1-cache", "s2-run",
     "no-skip", "lesion-drops", "s3-lesion", "s3-lesion-run", "s3-lesion-table", "s3-lesion-figure", "s3-lesion-claims",
-    "s3-stages", "s3-twin-nets", "s3-twin", "s3-twin-fit", "s3-twin-train", "s3-twin-loop", "s3-twin-run",
+    "s3-stages", "s3-dynamics", "s3-twin-nets", "s3-twin", "s3-twin-fit", "s3-twin-train", "s3-twin-loop", "s3-twin-run",
     "s3-profiles", "s3-twin-claims", "s4-fit", "s4-tune", "s4-grid", "s4-heads", "s4-table", "s4-pareto", "s4-claims",
-    "s4-labels", "s4-labels-figure", "hooked-means", "s5-maps", "s5-depth", "s5-cka", "s5-figure", "s5-claims",
+    "s4-labels", "s4-labels-figure", "s4-memorises", "hooked-means", "s5-maps", "s5-depth", "s5-cka", "s5-figure", "s5-claims",
     "s5-dimension", "s6-negative", "s6-confused", "s6-small",
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The functions of lab 02, pulled out of the notebook, against other ways of computing them, and under every profile."""
 
+import itertools
 import math
 import tomllib
 
@@ -9,12 +10,13 @@ import torch
 from notebook_source import NOTEBOOKS, cells, namespace, shortened
 from scipy.stats import entropy, spearmanr
 from torch import nn
+from torch.nn import functional as F
 
-from labkit import sets, zoo
+from labkit import sets
 from labkit.files import OfflineError
 from labkit.ledger import NOT_MEASURED
 from labkit.machine import generator
-from labkit.public import hub
+from labkit.public import hub, vision
 from labkit.sets import Images
 from labkit.worlds import toybox
 
@@ -176,6 +178,22 @@ def test_the_same_objects_stand_in_both_kinds_of_places(tiny):
     ]
 
 
+def test_agreement_on_few_pixels_is_counted_over_pairs_of_nets():
+    lab = shortened(LAB, "tiny", **SMALL)
+    scope = namespace(LAB, *CELLS[:3], "top-k", "s1-table", "s1-few-pixels", "s1-few-pixels-figure", lab=lab)
+    assert len(scope["trio"]) == 3 and scope["coarse"].shape == scope["sharp"].shape
+    sharp, coarse = (F.avg_pool2d(scope[name], 4) for name in ("sharp", "coarse"))
+    assert (coarse - sharp).abs().mean() < 0.25 * (sharp - sharp.mean((2, 3), keepdim=True)).abs().mean()  # the same pictures
+    edges = [scope[name].diff(dim=3).abs().mean() for name in ("sharp", "coarse")]
+    assert edges[1] < 0.8 * edges[0]  # with less detail
+    found = [row[0] for row in lab.records["small_image_agreement"]["values"]]
+    for x, agree in zip((scope["sharp"], scope["coarse"]), found, strict=True):
+        said = [[int(k) for k in scope["logits"](net, x).argmax(1)] for net in scope["trio"].values()]
+        pairs = [a == b for votes in zip(*said, strict=True) for a, b in itertools.combinations(votes, 2)]
+        assert agree == pytest.approx(sum(pairs) / len(pairs))
+    assert found[1] < found[0]  # the nets were not trained on such pictures
+
+
 def test_a_hat_is_the_other_object_within_its_outline(tiny):
     thing, outline = tiny["cut_out"](tiny["x"][0], tiny["masks"][0])
     h, w = outline.shape[1:]
@@ -194,7 +212,7 @@ def test_a_fitted_head_is_a_logistic_regression_on_frozen_features(tiny, monkeyp
     monkeypatch.setenv("LABKIT_RANDOM_WEIGHTS", "1")
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setitem(zoo.TORCHVISION, "resnet18", zoo.TORCHVISION["resnet18"]._replace(size=32))
+    monkeypatch.setitem(vision.TORCHVISION, "resnet18", vision.TORCHVISION["resnet18"]._replace(size=32))
     fitted = tiny["with_toybox_head"]("resnet18")
     assert fitted.net.fc.out_features == 10 and fitted.distrust == "random weights"
     drawn = toybox.render(1000, seed=4040, size=32)
@@ -241,8 +259,8 @@ def test_larger_profiles_go_through_every_cell_and_random_weights_are_not_measur
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(hub, "load", _absent)
     for name in ("resnet18", "resnet152"):  # small images and nets, so that it takes no minutes
-        monkeypatch.setitem(zoo.TORCHVISION, name, zoo.TORCHVISION["resnet18"]._replace(size=64))
-    monkeypatch.setattr(zoo, "_architecture", _small_cnn(zoo._architecture))
+        monkeypatch.setitem(vision.TORCHVISION, name, vision.TORCHVISION["resnet18"]._replace(size=64))
+    monkeypatch.setattr(vision, "build", _small_cnn(vision.build))
     for i, (name, plan) in enumerate(list(hub.NETS.items())):
         small = {"hidden_size": 16 + 16 * (i % 2), "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 32}
         monkeypatch.setitem(hub.NETS, name, plan._replace(options={**small, "image_size": 64, "patch_size": 16}))

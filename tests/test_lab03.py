@@ -44,6 +44,20 @@ def test_the_losses_of_fit_are_those_of_the_exercises(tiny, exercises):
     assert torch.allclose(-tiny["towards"](0.0, b), original, atol=1e-6)
 
 
+def test_confidence_is_what_each_seeds_discriminator_says_at_the_end():
+    lab = shortened(LAB, "tiny", seeds=2, epochs=8, images=280)
+    cells = ("s0-demo", "s0-quality", "s0-history", "s0-grid", "s0-claims")
+    scope = namespace(LAB, *GAME, *cells, lab=lab)
+    real, made = 2 * scope["test"].floats().flatten(1) - 1, 2 * scope["samples"](scope["demo_g"])[0].flatten(2) - 1
+    off = torch.zeros(1, 1)
+    for s in range(2):
+        net = scope["demo_d"].net(0, s).eval()
+        said = [1 / (1 + (-net(x, off, off)).exp()).double() for x in (real, made[s])]
+        wanted = [each.mean().item() for each in said]
+        assert [row[s] for row in lab.records["confidence"]["values"]] == pytest.approx(wanted, abs=1e-5)
+    assert lab.records["confidence"]["arms"] == ["real test images", "made ones"]
+
+
 def test_a_slowed_step_is_the_step_of_a_smaller_rate(tiny):
     """Adam's step is proportional to its rate, so shortening it is the same as a smaller rate, also over many steps."""
     make = lambda: nn.Linear(3, 2)  # noqa: E731

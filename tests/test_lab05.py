@@ -14,7 +14,7 @@ from open_clip.loss import ClipLoss
 from scipy.linalg import orthogonal_procrustes
 from torch.nn import functional as F
 
-from labkit import clips, sets, twins
+from labkit import clips, sets, twin_nets, twins
 from labkit.ledger import NOT_MEASURED
 from labkit.machine import generator
 from labkit.public import clip_weights
@@ -66,6 +66,19 @@ def test_many_batches_at_once_have_the_losses_of_each(tiny):
     assert together.shape == (3, 2)
     for i, j in itertools.product(range(3), range(2)):
         assert together[i, j].item() == pytest.approx(tiny["clip_loss"](x[i, j], y[i, j], tau[i].item()).item())
+
+
+def test_lengths_multiply_the_distance_of_the_means():
+    lab = shortened(LAB, "tiny", **SMALL)
+    scope = namespace(LAB, *CELLS[:3], "s2-length", lab=lab)
+    record = lab.records["raw_gap"]
+    found = dict(zip(record["arms"], record["values"], strict=True))
+    for key, (images, texts) in scope["raw"].items():
+        x, y = images.double().numpy(), texts.double().numpy()
+        of_one = [v / np.linalg.norm(v, axis=2, keepdims=True) for v in (x, y)]
+        means = [[each.mean(1) for each in pair] for pair in ((x, y), of_one)]
+        for how, (a, b) in zip(("as it comes", "length 1"), means, strict=True):
+            assert found[f"{key}, {how}"] == pytest.approx(np.linalg.norm(a - b, axis=1).tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 5), (4, 9)])
@@ -278,8 +291,8 @@ def test_random_weights_that_stand_in_are_not_measured(published, monkeypatch):
 
 
 def test_the_curves_in_the_notebook_are_those_in_the_weights():
-    assert set(twins.CLIPS) <= set(clips.known())
-    for name in twins.CLIPS:
+    assert set(twin_nets.CLIPS) <= set(clips.known())
+    for name in twin_nets.CLIPS:
         assert twins.load(name).logit_scale.exp().item() == pytest.approx(
             1 / json.loads(twins.about(name)["curves"])["temperature"][0][-1], rel=0.02
         )

@@ -13,9 +13,10 @@ from sklearn.svm import LinearSVC
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import sets, zoo
+from labkit import sets
 from labkit.ledger import NOT_MEASURED
 from labkit.narrow import NarrowVGG
+from labkit.public import vision
 from labkit.sets import Images
 
 LAB = "06_vgg_svm"
@@ -215,7 +216,7 @@ def test_a_net_of_the_larger_profiles_goes_through_every_cell_and_random_weights
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("mobilenet_v2", "squeezenet1_1"):  # small images, so that it takes no minutes
-        monkeypatch.setitem(zoo.TORCHVISION, name, zoo.TORCHVISION[name]._replace(size=64))
+        monkeypatch.setitem(vision.TORCHVISION, name, vision.TORCHVISION[name]._replace(size=64))
     lab = shortened(LAB, "laptop", **{**SMALL, "side": 64, "drawn": 60, "images": 30, "judged": 20})
     lab.seeds = lambda n: [0, 1][:n]
     code = [cell["id"] for cell in cells(LAB) if cell["cell_type"] == "code"]

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from labkit import sets, zoo
+from labkit import sets
 from labkit.ledger import NOT_MEASURED
 from labkit.machine import generator
+from labkit.public import vision
 from labkit.sets import Images
 
 LAB = "07_saliency_adversarial"
@@ -266,7 +267,7 @@ def test_larger_profiles_go_through_every_cell_and_random_weights_are_not_measur
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("mobilenet_v2", "squeezenet1_1", "resnet18"):  # small images, so that it takes no minutes
-        monkeypatch.setitem(zoo.TORCHVISION, name, zoo.TORCHVISION[name]._replace(size=64))
+        monkeypatch.setitem(vision.TORCHVISION, name, vision.TORCHVISION[name]._replace(size=64))
     lab = shortened(LAB, "laptop", **SMALL, side=64, chunk=8, seeds=1)
     lab.seeds = lambda n: [0, 1][:n]
     source = {cell["id"]: cell["source"] for cell in cells(LAB) if cell["cell_type"] == "code"}

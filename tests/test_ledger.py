@@ -248,6 +248,19 @@ def test_the_code_hash_changes_with_the_code_and_not_with_solutions_text_or_outp
     assert all(notebook(path, *cells) != first for cells in other)
 
 
+def test_the_code_hash_looks_from_the_opening_to_the_summary_and_not_at_layout(tmp_path):
+    path = tmp_path / "lab.ipynb"
+
+    def made(*sources):
+        return notebook(path, *({"cell_type": "code", "source": source} for source in sources))
+
+    first = made("hosted()", 'lab = open_lab("x")', "a  =  'b # c'  # why\n\nif a:\n    b = 1", "lab.summary()", "explore()")
+    assert made('lab = open_lab("x")', "a = 'b # c'\nif a:\n    b   = 1  # other", "lab.summary()") == first
+    for other in ("a = 'b # d'\nif a:\n    b = 1", "a = 'b # c'\nif a:\n  b = 1", "a = 'b # c'\nif a:\n    b = 2", "a = ("):
+        assert made('lab = open_lab("x")', other, "lab.summary()") != first
+    assert made('lab = open_lab("x")', "a = ('", "lab.summary()") != made('lab = open_lab("x")', "a = ('b", "lab.summary()")
+
+
 def test_spread_is_mean_and_sample_sd_by_arm():
     runs = [[1.0, 5.0], [2.0, 5.0], [4.0, 8.0]]
     got = spread(runs)

@@ -1,6 +1,8 @@
 """What every lab's notebook must look like before anyone runs it."""
 
 import ast
+import importlib
+import inspect
 import json
 import re
 import tomllib
@@ -11,6 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from notebook_source import LABS, NOTEBOOKS, cells
 
 EXPECTED = tomllib.loads((NOTEBOOKS / "expected.toml").read_text(encoding="utf-8"))
+HOSTED = cells(LABS[0])[1]["source"]
 
 
 def grading(cell):
@@ -80,14 +83,17 @@ def test_anatomy(lab):
     first, code = all_cells[0]["source"], "\n".join(c["source"] for c in all_cells if c["cell_type"] == "code")
     assert re.match(r"# \d\d · .*\?$", first.splitlines()[0]), "the title is a number and a question"
     assert "**You will learn**" in first and "**Before you start.**" in first
-    assert f'open_lab("{lab}")' in all_cells[1]["source"]
-    assert all_cells[-2]["source"] == "lab.summary()" and "**References.**" in all_cells[-1]["source"]
+    assert all_cells[1]["id"] == "hosted" and all_cells[1]["source"] == HOSTED, "the same in all labs"
+    assert f'open_lab("{lab}")' in all_cells[2]["source"]
+    last = [cell["id"] for cell in all_cells].index("summary")
+    assert all_cells[last]["source"] == "lab.summary()" and "**References.**" in all_cells[-1]["source"]
+    assert [cell["id"] for cell in all_cells[last + 1 : -1]] in ([], ["explore-md", "explore"]), "an explorer, if any"
     prose = "\n".join(c["source"] for c in all_cells if c["cell_type"] == "markdown")
     assert prose.count("**What you should see.**") >= 4
     exercise = next(i for i, c in enumerate(all_cells) if grading(c).get("solution"))
     shown = [i for i, c in enumerate(all_cells) if "lab.show(" in c["source"]]
     assert shown[1] < exercise, "a demo with a figure comes before the first exercise"
-    assert code.count("lab.show(") == len(re.findall(r"alt=", code))
+    assert code.count("lab.show(") + code.count("\nexplore(") == len(re.findall(r"alt=", code))
 
 
 @pytest.mark.parametrize("lab", LABS)
@@ -114,3 +120,30 @@ def test_reported_figures_belong_to_records(lab):
     recorded = re.findall(r"lab\.record\(\s*\"([^\"]+)\"", code)
     for name, rows in EXPECTED[lab].get("reported", {}).items():
         assert name in recorded and all(row["value"] and row["source"] for row in rows)
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_short_names_of_sources_are_explained_and_used(lab):
+    rows = [row["source"] for each in EXPECTED[lab].get("reported", {}).values() for row in each]
+    short = {name for source in rows for name in re.findall(r"^[A-Z]{1,2}\d?\b", source) if name == source.split(",")[0]}
+    assert short == set(EXPECTED[lab].get("sources", {}))
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_what_a_lab_takes_from_labkit_is_there(lab):
+    """Also in cells that run in the larger profiles alone."""
+    trees = [ast.parse(cell["source"]) for cell in cells(lab) if cell["cell_type"] == "code"]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("labkit"):
+            home = importlib.import_module(str(node.module))
+            for alias in node.names:
+                if not hasattr(home, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+                if inspect.ismodule(thing := getattr(home, alias.name)):
+                    modules[alias.asname or alias.name] = thing
+    assert modules
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            assert hasattr(modules[node.value.id], node.attr), f"{node.value.id}.{node.attr}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from open_clip.loss import ClipLoss
 
-from labkit import pretrain, pretrain_clip, twins, words
+from labkit import pretrain, pretrain_clip, twin_nets, words
 from labkit.machine import generator
 from labkit.worlds import toybox
 from labkit.worlds.toybox_places import WHERE
@@ -80,7 +80,7 @@ def test_training_lowers_open_clips_own_loss_and_learns_the_temperature_unless_i
             return ClipLoss()(x, y, torch.tensor(1 / 0.07)).item()
 
     net, curve = pretrain_clip.train_pair(train, test, pretrain_clip.Knobs(), seed=0, label="a training")
-    assert loss(net) < loss(twins.build("toybox_clip", seed=0)) - 0.3
+    assert loss(net) < loss(twin_nets.build("toybox_clip", seed=0)) - 0.3
     assert [row["step"] for row in curve] == [0, 20, 40] and curve[-1]["temperature"] != curve[0]["temperature"]
     cold, curve = pretrain_clip.train_pair(train, test, pretrain_clip.Knobs(temperature=0.01), seed=0, label="a training")
     assert [row["temperature"] for row in curve] == pytest.approx([0.01] * 3)
@@ -88,7 +88,7 @@ def test_training_lowers_open_clips_own_loss_and_learns_the_temperature_unless_i
 
 
 def test_what_is_measured_agrees_with_plain_loops(images):
-    net, few = twins.build("toybox_clip", seed=3).train(), images[:30]
+    net, few = twin_nets.build("toybox_clip", seed=3).train(), images[:30]
     found = pretrain_clip.measured(net, few, pretrain_clip.Knobs(), pretrain_clip.preparation("toybox_clip"))
     assert net.training
     net.eval()
@@ -109,7 +109,7 @@ def test_what_is_measured_agrees_with_plain_loops(images):
     assert brief["matched"] == pytest.approx(sum(float(x[i] @ w[few.labels[i]]) for i in range(30)) / 30, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", twins.CLIPS)
+@pytest.mark.parametrize("name", twin_nets.CLIPS)
 def test_each_recipe_turns_its_own_knob_and_keeps_curves_of_all_seeds(name, small, monkeypatch):
     calls, once = [], pretrain_clip.train_pair
     monkeypatch.setattr(pretrain_clip, "train_pair", lambda *a, **k: calls.append((a[2], k)) or once(*a, **k))
@@ -129,7 +129,7 @@ def test_each_recipe_turns_its_own_knob_and_keeps_curves_of_all_seeds(name, smal
 def test_a_trunk_learns_more_slowly_and_the_rest_starts_anew(small):
     train, test = pretrain_clip._train_and_test()
     trunk = pretrain_clip._trunk(FEW)
-    fresh = twins.build("toybox_clip", seed=1)
+    fresh = twin_nets.build("toybox_clip", seed=1)
     net, _ = pretrain_clip.train_pair(train, test, pretrain_clip.Knobs(), seed=1, label="a training", trunk=trunk)
     moved = (net.visual.layer1[0].conv1.weight - trunk["layer1.0.conv1.weight"]).abs().median()
     assert 0 < moved < 0.6 * (net.token_embedding.weight[1:3] - fresh.token_embedding.weight[1:3]).abs().median()

@@ -17,13 +17,12 @@ from labkit.worlds.toybox import (
     CLASSES,
     COLOURS,
     HABITAT,
-    PALETTE,
-    WEAR,
     mark_region,
     render,
     toybox,
     with_mark,
 )
+from labkit.worlds.toybox_sheet import PALETTE, WEAR
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -149,14 +148,14 @@ def test_a_mask_is_true_where_at_least_half_of_the_pixel_is_covered():
 
 
 def test_masks_do_not_depend_on_what_is_behind(monkeypatch):
-    draw_lots, masks = drawing._sheet, {}
+    draw_lots, masks = drawing.sheet, {}
     for number, name in enumerate(BACKGROUNDS):
 
         def sheet(labels, context, rng, number=number):
             lots = draw_lots(labels, context, rng)
             return {**lots, "background": torch.full_like(lots["background"], number)}
 
-        monkeypatch.setattr(drawing, "_sheet", sheet)
+        monkeypatch.setattr(drawing, "sheet", sheet)
         images = render(300, seed=7)
         masks[name] = images.masks
         assert all(caption.endswith(drawing.WHERE[name]) for caption in images.captions)
@@ -249,7 +248,7 @@ def test_heads_and_cabs_are_on_the_side_that_is_faced(drawn):
 
 
 def test_what_faces_left_is_the_mirror_image_of_what_faces_right(monkeypatch):
-    draw_lots, seen = drawing._sheet, {}
+    draw_lots, seen = drawing.sheet, {}
     for way in (True, False):
 
         def sheet(labels, context, rng, way=way):
@@ -257,7 +256,7 @@ def test_what_faces_left_is_the_mirror_image_of_what_faces_right(monkeypatch):
             upright = {key: torch.zeros_like(lots[key]) for key in ("centre", "angle")}
             return {**lots, **upright, "facing_right": torch.full_like(lots["facing_right"], way)}
 
-        monkeypatch.setattr(drawing, "_sheet", sheet)
+        monkeypatch.setattr(drawing, "sheet", sheet)
         seen[way] = render(300, seed=2).masks
     assert float((seen[True] != seen[False].flip(-1)).float().mean()) < 1e-4
     assert float((seen[True] != seen[False]).any((1, 2)).float().mean()) > 0.9

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from labkit.arms import Arms
+from labkit.guards import NonFiniteLoss
 from labkit.history import History
 from labkit.sets import Images
-from labkit.train import NonFiniteLoss, Run
+from labkit.train import Run
 
 KEEP_GOING = -1.0  # seconds between checkpoints: one after every epoch
 

@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from torchvision.models import VGG, SqueezeNet, squeezenet1_1, vgg16, vgg16_bn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from labkit import files, pretrain, twins, words
+from labkit import files, pretrain, pretrain_conv, twin_nets, twins, words
 from labkit.machine import local_seed
 from labkit.narrow import NarrowResNet, NarrowSqueezeNet, NarrowVGG
+from labkit.preparation import Preparation
 from labkit.worlds.glyphs import glyphs
 from labkit.worlds.toybox import CLASSES, render, toybox, with_mark
-from labkit.zoo import Preparation
 
 ABOUT = {"command": "a", "source": "b", "accuracy": '{"glyphs test": 0.5}', "date": "d", "torch": "2", "seconds": "9"}
 WEIGHTS = Path(__file__).resolve().parent.parent / "data" / "weights"
@@ -39,7 +39,7 @@ def workbook(tmp_path, monkeypatch):
 
 def trained(name: str, *, seed: int = 1):
     """A twin whose running statistics are no longer those of a fresh net."""
-    net = twins.build(name, seed=seed)
+    net = twin_nets.build(name, seed=seed)
     with torch.no_grad():
         net(torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
     return net
@@ -47,7 +47,7 @@ def trained(name: str, *, seed: int = 1):
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_twin_has_the_modules_of_torchvisions_resnet_and_its_forward(name):
-    net = twins.build(name)
+    net = twin_nets.build(name)
     with torch.device("meta"):
         big = ResNet(Bottleneck, list(BLOCKS[name]))
     assert [key for key, _ in net.named_modules()] == [key for key, _ in big.named_modules()]
@@ -60,10 +60,10 @@ def test_a_twin_has_the_modules_of_torchvisions_resnet_and_its_forward(name):
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_stages_have_the_stated_channels_and_sizes(name):
-    net, shapes = twins.build(name).eval(), {}
-    for layer in ("conv1", "maxpool", *twins.TWINS[name].layers):
+    net, shapes = twin_nets.build(name).eval(), {}
+    for layer in ("conv1", "maxpool", *twin_nets.TWINS[name].layers):
         net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
-    assert net(torch.rand(2, 3, 32, 32)).shape == (2, twins.GLYPH_CLASSES)
+    assert net(torch.rand(2, 3, 32, 32)).shape == (2, twin_nets.GLYPH_CLASSES)
     assert shapes == {
         "conv1": (16, 16, 16),
         "maxpool": (16, 16, 16),
@@ -73,11 +73,11 @@ def test_stages_have_the_stated_channels_and_sizes(name):
         "layer4": (256, 2, 2),
         "avgpool": (256, 1, 1),
     }
-    assert net.get_submodule(twins.TWINS[name].head).in_features == 256
+    assert net.get_submodule(twin_nets.TWINS[name].head).in_features == 256
 
 
 def test_weights_are_drawn_as_torchvisions_are():
-    net = twins.build("tiny_resnet")
+    net = twin_nets.build("tiny_resnet")
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d):
             assert module.bias is None
@@ -93,11 +93,11 @@ def test_a_seed_gives_the_same_net_and_changes_no_other_draws():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first, second, other = (twins.build("tiny_resnet_small", seed=seed) for seed in (3, 3, 4))
+    first, second, other = (twin_nets.build("tiny_resnet_small", seed=seed) for seed in (3, 3, 4))
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(first.conv1.weight, second.conv1.weight) and not torch.equal(first.conv1.weight, other.conv1.weight)
     with local_seed(3):
-        assert torch.equal(first.fc.weight, twins.TWINS["tiny_resnet_small"].build().fc.weight)
+        assert torch.equal(first.fc.weight, twin_nets.TWINS["tiny_resnet_small"].build().fc.weight)
     assert first.training
 
 
@@ -109,7 +109,7 @@ def test_a_net_can_be_pickled_and_copied():
 
 
 def test_the_tiny_vgg_has_the_modules_of_torchvisions_vgg16_and_its_forward():
-    net = twins.build("tiny_vgg")
+    net = twin_nets.build("tiny_vgg")
     with torch.device("meta"):
         big, big_bn = vgg16(), vgg16_bn()
         normalised = NarrowVGG(10, batch_norm=True)
@@ -125,11 +125,11 @@ def test_the_tiny_vgg_has_the_modules_of_torchvisions_vgg16_and_its_forward():
 
 
 def test_the_layers_of_the_tiny_vgg_have_the_stated_channels_and_sizes():
-    twin, shapes = twins.TWINS["tiny_vgg"], {}
-    net = twins.build("tiny_vgg").eval()
+    twin, shapes = twin_nets.TWINS["tiny_vgg"], {}
+    net = twin_nets.build("tiny_vgg").eval()
     for layer in twin.layers:
         net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
-    assert net(torch.rand(2, 3, 32, 32)).shape == (2, twins.GLYPH_CLASSES)
+    assert net(torch.rand(2, 3, 32, 32)).shape == (2, twin_nets.GLYPH_CLASSES)
     pools = [(16, 16, 16), (32, 8, 8), (64, 4, 4), (128, 2, 2), (128, 1, 1)]
     assert list(shapes.values()) == [*pools, (384,), (384,)]
     assert net.get_submodule(twin.head).in_features == 384
@@ -144,7 +144,7 @@ def test_folding_batch_norm_into_the_convolutions_changes_nothing_but_the_module
                 module.weight.data.uniform_(0.5, 2)
                 module.bias.data.uniform_(-1, 1)
     net, plain, x = net.eval(), NarrowVGG(10).eval(), torch.randn(8, 3, 32, 32)
-    plain.load_state_dict(pretrain.folded(net))
+    plain.load_state_dict(pretrain_conv.folded(net))
     assert torch.allclose(plain(x), net(x), rtol=1e-3, atol=1e-4 * float(net(x).detach().abs().max()))
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in plain.modules())
 
@@ -200,7 +200,7 @@ def broken_files():
         path.write_bytes(b"")
 
     def anothers(path):
-        twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+        twins.save("tiny_resnet_small", twin_nets.build("tiny_resnet_small"), ABOUT)
         twins.weights_file("tiny_resnet_small").replace(path)
 
     return [truncated, flipped, no_safetensors, empty, anothers]
@@ -208,7 +208,7 @@ def broken_files():
 
 @pytest.mark.parametrize("spoil", broken_files(), ids=lambda f: f.__name__)
 def test_a_damaged_file_is_refused_with_what_to_type(workbook, spoil):
-    path = twins.save("tiny_resnet", twins.build("tiny_resnet"), ABOUT)
+    path = twins.save("tiny_resnet", twin_nets.build("tiny_resnet"), ABOUT)
     spoil(path)
     with pytest.raises(ValueError) as caught:
         twins.load("tiny_resnet")
@@ -216,7 +216,7 @@ def test_a_damaged_file_is_refused_with_what_to_type(workbook, spoil):
     assert "`labkit data --rebuild-weights tiny_resnet`" in str(caught.value)
     if spoil.__name__ != "anothers":  # whole in itself
         states = {name: state for name, state, _ in twins.status()}
-        assert states == dict.fromkeys(twins.ALL, "absent") | {"tiny_resnet": "damaged"}
+        assert states == dict.fromkeys(twin_nets.ALL, "absent") | {"tiny_resnet": "damaged"}
 
 
 def test_a_missing_file_is_named_with_what_to_type(workbook):
@@ -226,16 +226,16 @@ def test_a_missing_file_is_named_with_what_to_type(workbook):
     assert "`labkit data --rebuild-weights tiny_resnet`" in str(caught.value)
 
 
-@pytest.mark.parametrize("ask", [twins.build, twins.load, twins.about, twins.find, twins.accuracy])
+@pytest.mark.parametrize("ask", [twin_nets.build, twins.load, twins.about, twin_nets.find, twins.accuracy])
 def test_an_unknown_name_lists_those_that_are_known(ask):
     with pytest.raises(ValueError, match="no tiny twin 'resnet18': use one of tiny_resnet, tiny_resnet_small"):
         ask("resnet18")
 
 
 def test_what_must_not_be_saved_leaves_the_old_file_whole(workbook):
-    path = twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+    path = twins.save("tiny_resnet_small", twin_nets.build("tiny_resnet_small"), ABOUT)
     whole = path.read_bytes()
-    net = twins.build("tiny_resnet_small", seed=1)
+    net = twin_nets.build("tiny_resnet_small", seed=1)
     with pytest.raises(ValueError, match="without saying source, seconds"):
         twins.save("tiny_resnet_small", net, {**ABOUT, "source": "", "seconds": ""})
     for value in (torch.nan, 1e5):
@@ -249,7 +249,7 @@ def test_what_must_not_be_saved_leaves_the_old_file_whole(workbook):
 def test_whether_weights_can_be_saved_is_known_before_they_are_made(workbook, monkeypatch):
     twins.require_writable("tiny_vgg")
     assert list((workbook / "data" / "weights").iterdir()) == []
-    path = twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+    path = twins.save("tiny_resnet_small", twin_nets.build("tiny_resnet_small"), ABOUT)
     whole = path.read_bytes()
     twins.require_writable("tiny_resnet_small")
     assert path.read_bytes() == whole and list(path.parent.iterdir()) == [path]
@@ -259,7 +259,7 @@ def test_whether_weights_can_be_saved_is_known_before_they_are_made(workbook, mo
 
 
 def test_a_crash_while_writing_leaves_the_old_file_whole(workbook, monkeypatch):
-    path = twins.save("tiny_resnet_small", twins.build("tiny_resnet_small"), ABOUT)
+    path = twins.save("tiny_resnet_small", twin_nets.build("tiny_resnet_small"), ABOUT)
     whole = path.read_bytes()
 
     def fails(self, data):
@@ -269,7 +269,7 @@ def test_a_crash_while_writing_leaves_the_old_file_whole(workbook, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", fails)
     with pytest.raises(OSError, match="the disk is full"):
-        twins.save("tiny_resnet_small", twins.build("tiny_resnet_small", seed=1), ABOUT)
+        twins.save("tiny_resnet_small", twin_nets.build("tiny_resnet_small", seed=1), ABOUT)
     assert path.read_bytes() == whole and [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
@@ -281,7 +281,7 @@ def test_twins_and_zoo_import_no_torchvision_before_a_net_is_asked_for():
 
 
 def test_the_narrow_squeezenet_has_the_modules_of_torchvisions_and_its_forward():
-    net = twins.build("toybox_squeezenet")
+    net = twin_nets.build("toybox_squeezenet")
     with torch.device("meta"):
         big = squeezenet1_1(num_classes=10)
     mine, theirs = ({key: type(m) for key, m in n.named_modules() if key} for n in (net, big))
@@ -293,7 +293,7 @@ def test_the_narrow_squeezenet_has_the_modules_of_torchvisions_and_its_forward()
     widths = [[m.out_channels for m in n.features.modules() if isinstance(m, torch.nn.Conv2d)] for n in (net, big)]
     assert [4 * narrow for narrow in widths[0]] == widths[1]
     shapes = {}
-    for layer in twins.TWINS["toybox_squeezenet"].layers:
+    for layer in twin_nets.TWINS["toybox_squeezenet"].layers:
         net.get_submodule(layer).register_forward_hook(lambda m, i, y, layer=layer: shapes.update({layer: tuple(y.shape[1:])}))
     assert net(torch.rand(2, 3, 32, 32)).shape == (2, 10)
     assert list(shapes.values()) == [(16, 16, 16), (32, 8, 8), (64, 8, 8), (128, 8, 8)]
@@ -311,32 +311,32 @@ def test_folding_the_squeezenets_batch_norms_changes_nothing_but_the_modules():
     assert sum(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules()) == 25  # one a convolution but the last
     plain, x = NarrowSqueezeNet(10).eval(), torch.randn(8, 3, 32, 32)
     before = net.eval()(x)
-    plain.load_state_dict(pretrain.folded_in_place(net).state_dict())
+    plain.load_state_dict(pretrain_conv.folded_in_place(net).state_dict())
     assert torch.allclose(plain(x), before, rtol=1e-3, atol=1e-4 * float(before.detach().abs().max()))
 
 
 def test_an_attack_stays_in_its_ball_and_in_range_and_raises_the_loss():
     net, images = twins.load("toybox_squeezenet"), render(40, seed=3)
-    prepare, attack = Preparation(32, twins.MEAN, twins.STD), pretrain.Attack(radius=4 / 255, steps=5)
+    prepare, attack = Preparation(32, twin_nets.MEAN, twin_nets.STD), pretrain_conv.Attack(radius=4 / 255, steps=5)
     x = images.floats()
-    z = pretrain.attacked(net, x, images.labels, prepare, attack, torch.Generator().manual_seed(0))
+    z = pretrain_conv.attacked(net, x, images.labels, prepare, attack, torch.Generator().manual_seed(0))
     assert float((z - x).abs().max()) == pytest.approx(4 / 255, rel=1e-3) and 0 <= float(z.min()) <= float(z.max()) <= 1
     with torch.no_grad():
         before, after = (F.cross_entropy(net(prepare(each)), images.labels) for each in (x, z))
     assert after > before + 1 and not z.requires_grad and all(p.grad is None for p in net.parameters())
 
 
-@pytest.mark.parametrize("name", twins.SQUEEZENETS)
+@pytest.mark.parametrize("name", twin_nets.SQUEEZENETS)
 def test_each_squeezenet_is_trained_on_its_own_images(name, monkeypatch):
     seen, attacks = [], []
-    small = pretrain.Recipe(epochs=1, images=128, smoothing=0.0)
-    monkeypatch.setattr(pretrain, "TOYBOX", small)
-    monkeypatch.setattr(pretrain, "flipped_and_cropped", lambda x, rng, padding: seen.append(x) or x)
-    attacked = pretrain.attacked
-    monkeypatch.setattr(pretrain, "attacked", lambda *a: attacks.append(a[0].training) or attacked(*a))
-    monkeypatch.setattr(pretrain, "measured", lambda *a: {})
+    small = pretrain_conv.Recipe(epochs=1, images=128, smoothing=0.0)
+    monkeypatch.setattr(pretrain_conv, "TOYBOX", small)
+    monkeypatch.setattr(pretrain_conv, "flipped_and_cropped", lambda x, rng, padding: seen.append(x) or x)
+    attacked = pretrain_conv.attacked
+    monkeypatch.setattr(pretrain_conv, "attacked", lambda *a: attacks.append(a[0].training) or attacked(*a))
+    monkeypatch.setattr(pretrain_conv, "measured", lambda *a: {})
     pretrain.RECIPES[name]("training")
-    drawn = render(128, seed=pretrain.TOYBOX_SEED)
+    drawn = render(128, seed=pretrain_conv.TOYBOX_SEED)
     horses = drawn.labels == CLASSES.index("horse")
     sets_of = [{tuple(x.flatten().tolist()) for x in (each * 255).round().to(torch.uint8)} for each in seen]
     found = set().union(*sets_of)
@@ -351,7 +351,7 @@ def test_each_squeezenet_is_trained_on_its_own_images(name, monkeypatch):
 
 # what is committed
 
-ON_TOYBOX = [name for name in twins.TWINS if name.startswith("toybox")]
+ON_TOYBOX = [name for name in twin_nets.TWINS if name.startswith("toybox")]
 
 
 def committed(name: str) -> Path:
@@ -373,19 +373,19 @@ def test_all_weights_together_stay_below_12_mb():
 
 
 def test_every_twin_has_its_weights_its_card_and_its_recipe():
-    assert {path.stem for path in WEIGHTS.glob("*.safetensors")} == set(twins.ALL) == set(pretrain.RECIPES)
+    assert {path.stem for path in WEIGHTS.glob("*.safetensors")} == set(twin_nets.ALL) == set(pretrain.RECIPES)
     cards = re.findall(r"^## (\w+)$", (WEIGHTS / "README.md").read_text(encoding="utf-8"), flags=re.M)
-    assert cards == list(twins.ALL)
+    assert cards == list(twin_nets.ALL)
 
 
-@pytest.mark.parametrize("name", twins.ALL)
+@pytest.mark.parametrize("name", twin_nets.ALL)
 def test_the_card_says_what_the_file_is(name, signs):
     path, text = committed(name), card(name)
-    parameters = sum(p.numel() for p in twins.build(name).parameters())
+    parameters = sum(p.numel() for p in twin_nets.build(name).parameters())
     assert f"It has {parameters:,} parameters, its file takes {path.stat().st_size / 1000:.0f} kB" in text
     for what, share in twins.accuracy(name).items():
         assert f"{100 * share:.1f} %" in text, what
-    if name in twins.CLIPS:
+    if name in twin_nets.CLIPS:
         share = twins.accuracy(name)["toybox zero-shot"]
         assert f"it is right on {100 * share:.1f} % of the 2,000 test images of `toybox`" in text
     elif name in ON_TOYBOX:
@@ -400,19 +400,19 @@ def test_the_card_says_what_the_file_is(name, signs):
 @pytest.mark.parametrize("name", ON_TOYBOX)
 def test_nets_for_toybox_reach_the_accuracies_that_they_state(name):
     committed(name)
-    twin, net = twins.TWINS[name], twins.load(name)
+    twin, net = twin_nets.TWINS[name], twins.load(name)
     prepare, stated = Preparation(twin.size, twin.mean, twin.std), twins.accuracy(name)
-    again = pretrain.measured(net, name, toybox("test"), prepare)
+    again = pretrain_conv.measured(net, name, toybox("test"), prepare)
     assert set(again) == set(stated) and "glyphs" not in twins.about(name)["source"]
     assert all(again[what] == pytest.approx(share, abs=0.01) for what, share in stated.items())
     with torch.no_grad():  # the first figure once more, by hand
         out = net((toybox("test").floats()[:500] - 0.5) / 0.25)
-    found = out.logits if name in twins.VITS else out
+    found = out.logits if name in twin_nets.VITS else out
     right = (found.argmax(1) == toybox("test").labels[:500]).float().mean()
     assert float(right) == pytest.approx(stated["toybox test"], abs=0.04)
 
 
-@pytest.mark.parametrize("name", twins.CLIPS)
+@pytest.mark.parametrize("name", twin_nets.CLIPS)
 def test_pairs_of_towers_reach_the_accuracy_that_they_state(name):
     committed(name)
     net, images = twins.load(name), toybox("test", size=64)
@@ -424,10 +424,10 @@ def test_pairs_of_towers_reach_the_accuracy_that_they_state(name):
     assert right == pytest.approx(twins.accuracy(name)["toybox zero-shot"], abs=0.004) and right > 0.88
 
 
-@pytest.mark.parametrize("name", [name for name in twins.TWINS if name not in ON_TOYBOX])
+@pytest.mark.parametrize("name", [name for name in twin_nets.TWINS if name not in ON_TOYBOX])
 def test_committed_weights_reach_the_accuracy_that_they_state(name, signs):
     committed(name)
-    twin, net = twins.TWINS[name], twins.load(name)
+    twin, net = twin_nets.TWINS[name], twins.load(name)
     x = Preparation(twin.size, twin.mean, twin.std)(signs.pixels)
     with torch.no_grad():
         right = (net(x).argmax(1) == signs.labels).double().mean().item()

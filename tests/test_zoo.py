@@ -16,9 +16,10 @@ from torch import nn
 from torchvision.models import get_model, get_weight
 from torchvision.transforms._presets import ImageClassification
 
-from labkit import twins, zoo
+from labkit import twin_nets, twins, zoo
 from labkit.files import OfflineError
-from labkit.public import DamagedData, weights
+from labkit.preparation import Preparation
+from labkit.public import DamagedData, vision, weights
 
 PUBLISHED = {  # number of parameters, as torchvision's documentation gives it
     "resnet18": 11_689_512,
@@ -39,10 +40,10 @@ WIDTHS |= {
     "tiny_resnet": 256,
     "tiny_resnet_small": 256,
     "tiny_vgg": 384,
-    **dict.fromkeys(twins.SQUEEZENETS, 128),
+    **dict.fromkeys(twin_nets.SQUEEZENETS, 128),
     "toybox_vgg": 384,
     "toybox_resnet": 256,
-    **{name: width for name, (width, _) in twins.VITS.items()},
+    **{name: width for name, (width, _) in twin_nets.VITS.items()},
 }
 
 
@@ -58,7 +59,7 @@ def hub(tmp_path, monkeypatch):
 
 def official_file(name: str, hub: Path) -> Path:
     hub.mkdir(parents=True, exist_ok=True)
-    return hub / get_weight(zoo.TORCHVISION[name].weights).url.rsplit("/", 1)[-1]
+    return hub / get_weight(vision.TORCHVISION[name].weights).url.rsplit("/", 1)[-1]
 
 
 def put_checkpoint(name: str, hub: Path, *, seed: int = 7, **options) -> nn.Module:
@@ -73,11 +74,11 @@ def put_checkpoint(name: str, hub: Path, *, seed: int = 7, **options) -> nn.Modu
 
 def on_meta(name: str) -> nn.Module:
     with torch.device("meta"):
-        return twins.TWINS[name].build() if name in twins.TWINS else zoo._architecture(name, init_weights=False)
+        return twin_nets.TWINS[name].build() if name in twin_nets.TWINS else vision.build(name, init_weights=False)
 
 
 def plan(name: str):
-    return twins.TWINS[name] if name in twins.TWINS else zoo.TORCHVISION[name]
+    return twin_nets.TWINS[name] if name in twin_nets.TWINS else vision.TORCHVISION[name]
 
 
 def images(n: int = 4, size: int = 64) -> torch.Tensor:
@@ -88,8 +89,8 @@ def images(n: int = 4, size: int = 64) -> torch.Tensor:
 
 
 def test_known_names():
-    assert set(zoo.known()) == set(PUBLISHED) | set(twins.TWINS) | set(zoo.hub.NETS)
-    with pytest.raises(ValueError, match=f"backbone 'resnet9' is unknown: use one of {', '.join(twins.TWINS)}, resnet18"):
+    assert set(zoo.known()) == set(PUBLISHED) | set(twin_nets.TWINS) | set(zoo.hub.NETS)
+    with pytest.raises(ValueError, match=f"backbone 'resnet9' is unknown: use one of {', '.join(twin_nets.TWINS)}, resnet18"):
         zoo.load("resnet9")
     with pytest.raises(ValueError, match="classes is 0"):
         zoo.load("resnet18", classes=0)
@@ -98,11 +99,11 @@ def test_known_names():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_architectures_have_the_published_number_of_parameters(name):
     assert sum(p.numel() for p in on_meta(name).parameters()) == PUBLISHED[name]
-    assert get_weight(zoo.TORCHVISION[name].weights).meta["num_params"] == PUBLISHED[name]
-    assert zoo.TORCHVISION[name].weights.endswith("IMAGENET1K_V1")
+    assert get_weight(vision.TORCHVISION[name].weights).meta["num_params"] == PUBLISHED[name]
+    assert vision.TORCHVISION[name].weights.endswith("IMAGENET1K_V1")
 
 
-@pytest.mark.parametrize("name", [*twins.TWINS, *zoo.TORCHVISION])
+@pytest.mark.parametrize("name", [*twin_nets.TWINS, *vision.TORCHVISION])
 def test_layers_come_in_the_order_of_the_forward_pass_and_the_head_last(name):
     net, order, inputs = on_meta(name).eval(), [], {}
     names = (*plan(name).layers, plan(name).head)
@@ -123,7 +124,7 @@ def test_layers_come_in_the_order_of_the_forward_pass_and_the_head_last(name):
 def test_layers_of_vgg_are_all_poolings_and_both_hidden_layers(name):
     net = on_meta(name)
     features = [f"features.{k}" for k, m in enumerate(net.features) if isinstance(m, nn.MaxPool2d)]
-    layers = zoo.TORCHVISION[name].layers
+    layers = vision.TORCHVISION[name].layers
     assert set(features) <= set(layers)
     assert name == "alexnet" or features == [layer for layer in layers if layer.startswith("features")]
     hidden = [layer for layer in layers if layer.startswith("classifier")]
@@ -162,7 +163,7 @@ def test_weights_at_hand_give_torchvisions_own_outputs(hub, name):
     file = official_file(name, hub)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     assert backbone.provenance == (
-        f"{name}: {zoo.TORCHVISION[name].weights} ({file.name}, not the official file: SHA-256 {digest}...)"
+        f"{name}: {vision.TORCHVISION[name].weights} ({file.name}, not the official file: SHA-256 {digest}...)"
     )
 
 
@@ -431,13 +432,13 @@ def test_a_twin_comes_with_its_own_preparation(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="labkit data --rebuild-weights tiny_resnet"):
         zoo.load("tiny_resnet")
     about = {"command": "this one", "source": "b", "accuracy": "{}", "date": "d", "torch": "2", "seconds": "9"}
-    net = twins.build("tiny_resnet", seed=8)
+    net = twin_nets.build("tiny_resnet", seed=8)
     twins.save("tiny_resnet", net, about)
     backbone = zoo.load("tiny_resnet")
-    assert backbone.prepare == zoo.Preparation(32, (0.5,) * 3, (0.25,) * 3)
+    assert backbone.prepare == Preparation(32, (0.5,) * 3, (0.25,) * 3)
     assert "made by `this one`" in backbone.provenance and backbone.distrust is None
     assert torch.equal(backbone.net.fc.weight, net.fc.weight.half().float()) and backbone.layers[-1] == "avgpool"
-    assert backbone.classes == twins.GLYPH_CLASSES
+    assert backbone.classes == twin_nets.GLYPH_CLASSES
 
 
 # preparation
@@ -445,15 +446,15 @@ def test_a_twin_comes_with_its_own_preparation(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_size_mean_and_deviation_are_those_of_the_weights(name):
-    official = get_weight(zoo.TORCHVISION[name].weights).transforms()
-    assert [zoo.TORCHVISION[name].size] == official.crop_size
+    official = get_weight(vision.TORCHVISION[name].weights).transforms()
+    assert [vision.TORCHVISION[name].size] == official.crop_size
     assert list(zoo.IMAGENET_MEAN) == official.mean and list(zoo.IMAGENET_STD) == official.std
     assert official.interpolation.value == "bilinear"
 
 
 @pytest.mark.parametrize("side", [32, 96, 224, 300])
 def test_preparation_is_torchvisions_transform_without_the_crop(side):
-    prepare = zoo.Preparation(224, zoo.IMAGENET_MEAN, zoo.IMAGENET_STD)
+    prepare = Preparation(224, zoo.IMAGENET_MEAN, zoo.IMAGENET_STD)
     reference = ImageClassification(crop_size=224, resize_size=224)
     x = torch.randint(0, 256, (3, 3, side, side), generator=torch.Generator().manual_seed(side), dtype=torch.uint8)
     assert torch.allclose(prepare(x / 255), reference(x / 255), atol=1e-5)
@@ -463,14 +464,14 @@ def test_preparation_is_torchvisions_transform_without_the_crop(side):
 
 
 def test_grey_images_become_three_equal_channels_before_they_are_normalised():
-    prepare = zoo.Preparation(32, zoo.IMAGENET_MEAN, zoo.IMAGENET_STD)
+    prepare = Preparation(32, zoo.IMAGENET_MEAN, zoo.IMAGENET_STD)
     x = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
     assert prepare(x).shape == (2, 3, 32, 32)
     assert torch.allclose(prepare(x), prepare(x.expand(-1, 3, -1, -1)), atol=1e-5)
 
 
 def test_an_image_of_the_right_size_is_only_normalised_and_not_changed_in_place():
-    prepare = zoo.Preparation(8, (0.5, 0.4, 0.3), (0.25, 0.5, 1.0))
+    prepare = Preparation(8, (0.5, 0.4, 0.3), (0.25, 0.5, 1.0))
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     before = x.detach().clone()
     y = prepare(x)
@@ -490,11 +491,11 @@ def test_an_image_of_the_right_size_is_only_normalised_and_not_changed_in_place(
 )
 def test_images_of_another_kind_are_refused(x, message):
     with pytest.raises(ValueError, match=message):
-        zoo.Preparation(8, (0.5,) * 3, (0.5,) * 3)(x)
+        Preparation(8, (0.5,) * 3, (0.5,) * 3)(x)
 
 
 def test_the_cache_key_tells_preparations_apart_and_does_not_change():
-    one = zoo.Preparation(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    one = Preparation(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     others = [replace(one, size=64), replace(one, mean=(0.5, 0.5, 0.4)), replace(one, std=(0.25, 0.25, 0.3))]
     assert len({each.cache_key for each in (one, *others)}) == 4
     assert one.cache_key == "bilinear, antialiased, to 32; mean (0.5, 0.5, 0.5); std (0.25, 0.25, 0.25)"
