@@ -101,7 +101,7 @@ def texts(output: dict[str, Any]) -> str:
 
 
 def test_lab_04_runs_in_jupyterlab_and_shows_what_it_should(server, tmp_path):
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -128,7 +128,8 @@ def test_lab_04_runs_in_jupyterlab_and_shows_what_it_should(server, tmp_path):
         assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
 
         drawn = page.evaluate(
-            "[...document.querySelectorAll('.jp-OutputArea-output img')].map(i => i.complete && i.naturalWidth)"
+            "[...document.querySelectorAll('.jp-OutputArea-output img')].filter(i => !i.closest('.jupyter-widgets'))"
+            ".map(i => i.complete && i.naturalWidth)"
         )
         kinds = ("image/png", "image/gif")
         given = [output["metadata"][kind] for output in outputs for kind in kinds if kind in output.get("data", {})]
@@ -142,6 +143,21 @@ def test_lab_04_runs_in_jupyterlab_and_shows_what_it_should(server, tmp_path):
         views = [output for output in outputs if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
         assert bool(views) == bool(page.evaluate("window.widgets")), "a widget was given and none was drawn, or the reverse"
         assert not any("\x1b" in texts(output) for output in outputs)
+
+        box = page.locator(".jp-OutputArea-output .jupyter-widgets.widget-vbox").last  # the explorer
+        picture, typed = box.locator("img"), box.locator("input[type=number]").last
+        first = picture.get_attribute("src")
+        typed.fill("2.5")
+        typed.press("Enter")
+        expect(picture).not_to_have_attribute("src", first, timeout=30_000)
+        expect(picture).to_have_attribute("alt", re.compile(r"value 2\.5: the largest change of a pixel is 0\.\d\d\."))
+        second = picture.get_attribute("src")
+        box.locator(".noUi-handle").last.press("ArrowLeft")  # the slider is tied to the number
+        expect(typed).to_have_value("2.25", timeout=30_000)
+        expect(picture).not_to_have_attribute("src", second, timeout=30_000)
+        if keep:
+            picture.scroll_into_view_if_needed()
+            page.screenshot(path=str(Path(keep) / "jupyterlab-explorer.png"))
 
         summary = page.locator(".jp-OutputArea-output table caption").all_inner_texts()
         assert summary[-2:] == ["Measured (mean ± sd over seeds)", "Claims"]
