@@ -48,6 +48,8 @@ def run(
     """
     from labkit.book.build import build
     from labkit.book.labs import find_labs, limits
+    from labkit.book.pages import minutes
+    from labkit.book.state import last_run
     from labkit.files import home
 
     try:
@@ -73,7 +75,9 @@ def run(
     failed = [entry for entry in entries if entry.status != "ok"]
     for entry in failed:
         typer.echo(f"✗ {entry.line}", err=True)
-    typer.echo(f"{len(entries) - len(failed)} of {len(entries)} labs ran. Workbook: {out / 'index.html'}")
+    noted = last_run(out)
+    took = f" in {minutes(noted['seconds'])}" if noted and noted["labs"] else ""
+    typer.echo(f"{len(entries) - len(failed)} of {len(entries)} labs ran{took}. Workbook: {out / 'index.html'}")
     if failed:
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -85,8 +86,10 @@ def build(
             drawn.append(bar.n)
             bar.set_postfix_str(", ".join(filter(None, words)), refresh=new or sys.stderr.isatty())  # a log gets a line a lab
 
+        begun = time.monotonic()
         try:
             run_many(queue, jobs, done, tick)
+            state.note_run(out, [path.stem for path in todo], jobs, time.monotonic() - begun)
         finally:  # also of an interrupted run: a page may have come after the last index
             if out.is_dir():
                 write_index(out, profile, ground)

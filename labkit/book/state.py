@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit.files import write_text
+
+LAST = "last run.json"  # no lab has such a name
 
 
 @dataclass
@@ -64,6 +67,20 @@ def load(out: Path, lab: str) -> Entry | None:
     except (OSError, ValueError, TypeError):
         return None
     return entry if page_path(out, lab).is_file() else None
+
+
+def note_run(out: Path, ran: Sequence[str], jobs: int, seconds: float) -> None:
+    """Write down how long it took to execute the labs `ran`, `jobs` at a time."""
+    write_text(out / ".state" / LAST, json.dumps({"labs": sorted(ran), "jobs": jobs, "seconds": round(seconds, 1)}) + "\n")
+
+
+def last_run(out: Path) -> dict[str, Any] | None:
+    """What `note_run` wrote last, {"labs", "jobs", "seconds"}; None if nothing, or nothing that can be read."""
+    try:
+        noted = json.loads((out / ".state" / LAST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return noted if isinstance(noted, dict) and set(noted) == {"labs", "jobs", "seconds"} else None
 
 
 def forget(out: Path, lab: str) -> None:

@@ -45,6 +45,14 @@ def test_importing_labkit_against_importing_torch(bench):
     assert heavy == {"False"}, "import labkit imports torch"
 
 
+def test_minutes_of_the_last_run_of_all_labs(bench):
+    noted = state.last_run(home() / "runs" / "book-tiny")
+    if noted is None or noted["labs"] != list(LABS) or noted["jobs"] != 2:
+        bench.lacks("book", "the last labkit run here was not one of all labs, two at a time")
+    else:
+        bench.value("book", [noted["seconds"] / 60])
+
+
 @pytest.mark.parametrize("lab", LABS)
 def test_seconds_of_each_lab_in_the_last_workbook(bench, lab):
     entry = state.load(home() / "runs" / "book-tiny", lab)
