@@ -114,7 +114,8 @@ def test_exit_code_and_a_line_for_each_failed_lab(book):
         (line,) = [line for line in process.stderr.splitlines() if line.startswith(f"✗ {lab}")]
         first = cells[number - 1].splitlines()[0]
         assert f"code cell {number} (`{first[:70]}`)" in line and message in line
-    (took,) = re.findall(r"^2 of 10 labs ran in (\d+) s\. Workbook: " + re.escape(str(out / "index.html")), process.stdout, re.M)
+    index = re.escape(str(out / "index.html"))
+    (took,) = re.findall(rf"^2 of 10 labs ran in (\d+) s\. Workbook: {index}$", process.stdout, re.M)
     assert 2 < float(took) < 90  # one of them reaches its limit of three seconds
     assert "tiny labs: 100%" in process.stderr
 
