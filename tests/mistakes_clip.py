@@ -452,6 +452,12 @@ def best(a, b):
     return rotated()(a, b)
 
 
+def mirrored(a, b):
+    """The other rotation that a single pair of features allows: which one a program finds is up to its linear algebra."""
+    u, _, vh = torch.linalg.svd(a.T @ b)
+    return torch.cat([u[:, :1], -u[:, 1:]], 1) @ vh
+
+
 def repairs(fit=lambda x, y, fit_on: (x[fit_on], y[fit_on]), r=best, scale=unit, end=lambda x, y, r, fit_on: x @ r):
     """A `repaired` by rules: which pairs are fitted on, what R is, how features are scaled, and what is turned."""
 
@@ -953,6 +959,7 @@ MISTAKES = [
     ("repaired", repairs(end=with_means), "moved to the texts' mean"),
     ("repaired", repairs(lambda x, y, k: (middle(x[k]), middle(y[k]))), "the pairs were centred before the fit"),
     ("repaired", repairs(lambda x, y, k: (x[k].mean(0)[None], y[k].mean(0)[None])), "on the two means alone"),
+    ("repaired", repairs(lambda x, y, k: (x[k].mean(0)[None], y[k].mean(0)[None]), mirrored), "on the two means alone"),
     ("repaired", of_raw_features, "fitted on features that were not normalised"),
     ("repaired", with_raw_images(best), "not normalised, but turned well"),
     ("repaired", with_raw_images(transposed), "not normalised, and turned the wrong way"),

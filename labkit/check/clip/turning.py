@@ -85,6 +85,10 @@ def repaired(function: Callable[..., Any]) -> None:
                 found[f"three slips. The images have lengths that are not 1, and the rotation is transposed; {cause}"] = (
                     images @ other.T
                 )
+        along = unit(middle[0], 0)
+        across, one = torch.stack([-along[1], along[0]]), fit(*(v[None] for v in middle))
+        found["the rotation was fitted on the two means alone, which leave open if it mirrors: all that fit_on names count"] = (
+            x @ (one - 2 * torch.outer(across, across @ one)))  # fmt: skip
         flat = [unit(part, 0) for part in (images, texts)]
         found["normalised along dimension 0 before the fit: the length is that of a row, dim=-1"] = (
             flat[0] @ fit(flat[0][fit_on], flat[1][fit_on]))  # fmt: skip
