@@ -95,7 +95,7 @@ def prague(monkeypatch):
 LAYOUTS = {
     "a folder a student": ("ann/lab.ipynb", "ann"),
     "a folder, any name of the notebook": ("ann/my solution (final).IPYNB", "ann"),
-    "a folder, deeper": ("ann/dann/work/lab.ipynb", "ann"),
+    "a folder, deeper": ("ann/dann/handed in/lab.ipynb", "ann"),
     "a file a student": ("ann.ipynb", "ann"),
     "nbgrader": ("ann/08_dann/08_dann.ipynb", "ann"),
     "nbgrader from above": ("submitted/ann/08_dann/08_dann.ipynb", "ann"),
