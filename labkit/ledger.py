@@ -112,6 +112,11 @@ class Expected:
         return {claim: words.get(self.profile, "open") for claim, words in self._part.get("claims", {}).items()}
 
     @property
+    def promised(self) -> list[str]:
+        """Claims of which the file says something for this profile: a run that never makes one of them is a surprise."""
+        return [claim for claim, words in self._part.get("claims", {}).items() if self.profile in words]
+
+    @property
     def sources(self) -> dict[str, str]:
         """What the short names of sources in `reported` stand for."""
         return {name: str(words) for name, words in self._part.get("sources", {}).items()}

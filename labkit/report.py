@@ -50,7 +50,7 @@ def _mismatches(lab: Lab, records: list[dict[str, Any]]) -> list[str]:
         elif not claim["as_expected"]:
             wanted = ledger.EXPECTATIONS[claim["expected"]]
             found.append(f"claim {claim['id']!r}: {claim['verdict']}, expected {wanted} ({claim['numbers']})")
-    found += [f"claim {name!r} was never made" for name in lab.expected.claims if name not in lab.claims]
+    found += [f"claim {name!r} was never made" for name in lab.expected.promised if name not in lab.claims]
     for row in records:
         if row["inside"] is False:
             for arm, mean, (low, high) in zip(row["arms"], row["mean"], row["band"], strict=True):

@@ -320,6 +320,14 @@ def test_all_surprises_are_named_together(workbook, shown, monkeypatch):
     assert all(part in message for part in ("'good'", "'bad'", "'free'", "'new'", "'loss'"))
 
 
+def test_a_claim_that_a_profile_says_nothing_of_may_stay_unmade(workbook, shown):
+    lab = opened(profile="laptop")  # a word for tiny alone, as of a claim on a net that only tiny has
+    as_expected(lab)
+    del lab.claims["free"]
+    lab.summary()
+    assert not json.loads((workbook / "runs" / "laptop" / "demo.json").read_text())["mismatches"]
+
+
 def test_without_strict_a_surprise_is_told_and_nothing_is_raised(workbook, shown):
     lab = opened()
     as_expected(lab)
