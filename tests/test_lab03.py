@@ -152,6 +152,24 @@ def test_fit_hands_each_arm_its_options_and_watches_when_asked(tiny, exercises):
     assert not torch.allclose(ends[0], ends[1], atol=1e-3) and not torch.allclose(ends[0], ends[2], atol=1e-3)
 
 
+def test_nets_stop_at_the_first_look_that_finds_the_gap(tiny):
+    looks, gaps = [], torch.tensor([[0.0, 0.0], [0.3, 0.0], [0.3, 0.1], [0.3, 0.1]])  # of the looks, by seed
+
+    def watch(G, D):
+        looks.append([[tuple(weights(net.net(a, s)).clone() for net in (G, D)) for s in range(2)] for a in range(3)])
+        gap = gaps[len(looks) - 1].expand(3, 2)
+        return {"trained on": 0.5 + gap, "held out": torch.full((3, 2), 0.5)}
+
+    tiny["fit"]("stopped", [{}, {"stop": 0.2}, {"stop": 0.2, "both": True}], epochs=4, watch=watch)
+    for a in range(3):
+        for s in range(2):
+            for look in range(3):
+                G_stays, D_stays = (torch.equal(*pair) for pair in zip(looks[look][a][s], looks[look + 1][a][s], strict=True))
+                stopped = s == 0 and look >= 1  # the other seed's gap stays below 0.2
+                assert D_stays == (stopped and a > 0), (a, s, look)
+                assert G_stays == (stopped and a == 2), (a, s, look)
+
+
 def test_gradient_norms_are_those_of_each_net_alone(tiny):
     scope = namespace(LAB, *GAME, "generator-losses", "discriminator-loss", "s1-runs", lab=shortened(LAB, "tiny", images=280))
     G, D = (Arms(make, arms=2, seeds=(0, 1)) for make in (scope["make_generator"], scope["Discriminator"]))
@@ -168,11 +186,11 @@ def test_gradient_norms_are_those_of_each_net_alone(tiny):
 def test_memory_is_watched_without_dropout_and_distances_are_to_the_nearest():
     cells = ("s3-runs", "s3-train", "s3-figure")
     scope = namespace(LAB, *GAME, *cells, lab=shortened(LAB, "tiny", images=560, seeds=2, epochs=40, few=30, width=16))
-    D = Arms(scope["able"], arms=3, seeds=(0, 1))
+    D = Arms(scope["able"], arms=5, seeds=(0, 1))
     first, again = scope["watch_held_out"](None, D), scope["watch_held_out"](None, D)
     assert all(torch.equal(first[name], again[name]) for name in first)
     off = torch.zeros(1, 1)
-    for arm, images in ((0, scope["few"]), (2, scope["real"][: len(scope["test"])])):
+    for arm, images in ((0, scope["few"]), (2, scope["few"]), (4, scope["real"][: len(scope["test"])])):
         answer = D.eval().net(arm, 1)((2 * images.floats() - 1).flatten(1), off, off).sigmoid().mean()
         assert first["trained on"][arm, 1].item() == pytest.approx(answer.item(), abs=1e-5)
     x = torch.rand(1, 1, 4, 1, 8, 8)
