@@ -358,7 +358,7 @@ def test_the_network_is_asked_for_either_kind_with_one_bar_and_no_remarks(home, 
         assert same(zoo.load(DEIT).net, net)
     assert asked == [(DEIT, "config.json", True, logging.ERROR), (DEIT, file, hidden == "1", logging.ERROR)]
     assert not are_progress_bars_disabled() and logging.getLogger("huggingface_hub").level == level
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == (f"{DEIT}: fetching from the Hugging Face hub, once\n", "")  # but for this line, nothing
 
 
 def response(status: int):

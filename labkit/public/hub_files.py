@@ -62,6 +62,7 @@ def fetch(wanted: Wanted) -> Path:
 
     name, repository, folder = wanted.name, wanted.repository, files.data_dirs()[-1] / wanted.folder
     files.require_network(f"{name} ({wanted.files})", folder)
+    print(f"{name}: fetching from the Hugging Face hub, once", flush=True)  # without a network it tries for half a minute
     try:
         with quiet(bar=False):
             for each in wanted.beside:
