@@ -170,6 +170,18 @@ def test_nets_stop_at_the_first_look_that_finds_the_gap(tiny):
                 assert G_stays == (stopped and a == 2), (a, s, look)
 
 
+def test_rates_are_each_arms_own_until_its_gap_was_reached(tiny):
+    game = tiny["Game"]([{"rate": 0.5}, {"rate": 0.5, "stop": 0.25}, {"stop": 0.25, "both": True}], seeds=(0, 1))
+    held = np.zeros((3, 3, 2), dtype=np.float32)  # looks, arms, seeds
+    trained = held.copy()
+    trained[1, :, 0] = 0.25  # reached exactly, and only at the second of three looks
+    of_d, of_g = game.rates({"trained on": trained, "held out": held})
+    assert of_d.squeeze().tolist() == [[0.5, 0.5], [0, 0.5], [0, 1]]
+    assert of_g.squeeze().tolist() == [[1, 1], [1, 1], [0, 1]]
+    with pytest.raises(ValueError, match="pass a `watch`"):
+        tiny["fit"]("unwatched", [{"stop": 0.25}])
+
+
 def test_gradient_norms_are_those_of_each_net_alone(tiny):
     scope = namespace(LAB, *GAME, "generator-losses", "discriminator-loss", "s1-runs", lab=shortened(LAB, "tiny", images=280))
     G, D = (Arms(make, arms=2, seeds=(0, 1)) for make in (scope["make_generator"], scope["Discriminator"]))
