@@ -11,7 +11,7 @@ from pathlib import Path
 from labkit.files import home
 
 #: seconds that a cell and a whole lab may take, by profile
-LIMITS = {"tiny": (600.0, 900.0), "laptop": (1800.0, 3600.0), "full": (6 * 3600.0, 24 * 3600.0)}
+LIMITS = {"tiny": (600.0, 900.0), "laptop": (3600.0, 2 * 3600.0), "full": (6 * 3600.0, 24 * 3600.0)}
 
 
 def all_labs() -> list[Path]:
